@@ -1,0 +1,4 @@
+//! Tidegate: a run appliance.
+
+pub mod base;
+pub mod model;

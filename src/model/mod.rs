@@ -1,0 +1,4 @@
+//! Floor 1: what things are and how they may change. No store, no I/O, no clock.
+
+pub mod outcome;
+pub mod refusal;
