@@ -1,4 +1,6 @@
 //! Tidegate: a run appliance.
 
 pub mod base;
+pub mod engine;
 pub mod model;
+pub mod store;

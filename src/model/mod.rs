@@ -1,4 +1,5 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
+pub mod notice;
 pub mod outcome;
 pub mod refusal;

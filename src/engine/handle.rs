@@ -1,0 +1,94 @@
+//! The way into the writer's queue: bounded, never waits for room.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::oneshot;
+
+use crate::base::time::Span;
+use crate::model::refusal::{Code, Refusal};
+use crate::store::disk::{Disk, Snapshot};
+use crate::store::fault::{Fault, Stop};
+use crate::store::tx::Tx;
+
+use super::batch::{Call, Job, unknown};
+use super::gauges::Gauges;
+use super::hub::Hub;
+
+/// Commands that may wait for the writer.
+pub const QUEUE_MAX: usize = 8_192;
+
+/// What the writer takes from its queue.
+pub(super) enum Message {
+    Job(Box<dyn Job>),
+    /// Commit what came before, then end.
+    Stop,
+}
+
+/// A cheap handle on the engine.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    /// `None` once the writer has ended. Held for reading while a job is sent, so that no job can
+    /// slip in behind the writer's last look and leave its caller waiting for ever.
+    pub queue: RwLock<Option<Sender<Message>>>,
+    pub disk: Arc<Disk>,
+    pub hub: Arc<Hub>,
+    pub gauges: Arc<Gauges>,
+}
+
+impl Handle {
+    /// Puts a command into the queue; the receiver yields its answer once that is durable.
+    pub fn send<T, F>(&self, act: F) -> Result<oneshot::Receiver<Result<T, Refusal>>, Refusal>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (call, reply) = Call::new(act);
+        let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return Err(stopping()) };
+        match queue.try_send(Message::Job(Box::new(call))) {
+            Ok(()) => Ok(reply),
+            Err(TrySendError::Full(_)) => {
+                self.shared.gauges.refused_busy.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Err(Refusal::new(
+                    Code::Busy,
+                    format!("{QUEUE_MAX} writes are waiting already; nothing was done"),
+                )
+                .retry_after(Span::from_secs(1)))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(stopping()),
+        }
+    }
+
+    /// Sends a command and waits for its durable answer.
+    pub async fn call<T, F>(&self, act: F) -> Result<T, Refusal>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
+        T: Send + 'static,
+    {
+        let reply = self.send(act)?;
+        reply.await.unwrap_or_else(|_| Err(unknown()))
+    }
+
+    /// A consistent view for reading.
+    pub fn snapshot(&self) -> Result<Snapshot, Fault> {
+        self.shared.disk.snapshot()
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    pub fn gauges(&self) -> &Gauges {
+        &self.shared.gauges
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(Code::ShuttingDown, "the appliance is stopping; nothing was done")
+        .retry_after(Span::from_secs(5))
+}

@@ -1,0 +1,7 @@
+//! Floor 3: when things become durable. Knows transactions, knows no act.
+
+pub mod batch;
+pub mod gauges;
+pub mod handle;
+pub mod hub;
+pub mod writer;

@@ -1,0 +1,213 @@
+//! The thread that owns all writes: take one command, then whatever already waits, run them as
+//! one batch, commit, release, repeat. It never lingers: while one commit syncs, the next batch
+//! gathers by itself.
+//!
+//! Faults: a full disk makes the engine read-only until the store could be reopened; any other
+//! fault, and a panic, ends the process through [`OnFault`], because restart is the recovery
+//! path that is walked most.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::base::id::Minter;
+use crate::base::time::{Clock, Span, Stopwatch};
+use crate::model::refusal::{Code, Refusal};
+use crate::store::disk::Disk;
+use crate::store::fault::Fault;
+
+use super::batch::{Job, run_batch, unknown};
+use super::gauges::Gauges;
+use super::handle::{Handle, Message, QUEUE_MAX, Shared};
+use super::hub::Hub;
+
+/// Most commands in one commit.
+const BATCH_COMMANDS_MAX: usize = 2_048;
+/// Silence after which one quick-repair commit makes the next open instant.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
+/// How long a read-only engine waits between attempts to reopen: first and longest.
+const REOPEN_FIRST: Duration = Duration::from_millis(500);
+const REOPEN_LONGEST: Duration = Duration::from_secs(15);
+
+/// Called once, from the writer's thread, when a fault ends the engine.
+pub type OnFault = Box<dyn FnOnce(&Fault) + Send>;
+
+/// The running writer; [`Writer::stop`] ends it in order.
+pub struct Writer {
+    queue: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the writer's thread.
+pub fn start(disk: Arc<Disk>, clock: Arc<dyn Clock>, minter: Minter, on_fault: OnFault) -> (Handle, Writer) {
+    let (sender, receiver) = crossbeam_channel::bounded(QUEUE_MAX);
+    let shared = Arc::new(Shared {
+        queue: RwLock::new(Some(sender.clone())),
+        disk,
+        hub: Arc::new(Hub::default()),
+        gauges: Arc::new(Gauges::default()),
+    });
+    let thread_shared = shared.clone();
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || {
+            let mut loop_ = Loop { shared: thread_shared, clock, minter, receiver, dirty: false };
+            // `Loop` closes the queue when it is dropped, also by a panic.
+            if let Err(fault) = loop_.run() {
+                tracing::error!(error = %fault, "the writer stopped");
+                drop(loop_);
+                on_fault(&fault);
+            }
+        })
+        .expect("the system can start a thread at this point of the start");
+    (Handle { shared }, Writer { queue: sender, thread: Some(thread) })
+}
+
+impl Writer {
+    /// Commits what waits, makes the file quick to open, and ends the thread. Blocks.
+    #[expect(clippy::disallowed_methods, reason = "called from a blocking context at the end")]
+    pub fn stop(mut self) {
+        // The thread may have ended by a fault already; then there is nobody to tell.
+        let _ = self.queue.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    minter: Minter,
+    receiver: Receiver<Message>,
+    /// Something was committed since the last quick-repair commit.
+    dirty: bool,
+}
+
+impl Loop {
+    fn run(&mut self) -> Result<(), Fault> {
+        loop {
+            let first = match self.receiver.recv_timeout(IDLE_AFTER) {
+                Ok(Message::Job(job)) => job,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.settle_file()? {
+                        return self.finish();
+                    }
+                    match self.receiver.recv() {
+                        Ok(Message::Job(job)) => job,
+                        Ok(Message::Stop) | Err(_) => return self.finish(),
+                    }
+                }
+            };
+            let (jobs, mut stop) = self.gather(first);
+            match self.commit(jobs) {
+                Ok(()) => {}
+                Err(Fault::Full(why)) => stop |= self.wait_for_room(&why)?,
+                Err(fault) => return Err(fault),
+            }
+            if stop {
+                return self.finish();
+            }
+        }
+    }
+
+    /// The last commit, then the file is closed properly.
+    fn finish(&mut self) -> Result<(), Fault> {
+        self.settle_file()?;
+        self.shared.disk.close();
+        Ok(())
+    }
+
+    fn gather(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, bool) {
+        let mut jobs = vec![first];
+        while jobs.len() < BATCH_COMMANDS_MAX {
+            match self.receiver.try_recv() {
+                Ok(Message::Job(job)) => jobs.push(job),
+                Ok(Message::Stop) => return (jobs, true),
+                Err(_) => break,
+            }
+        }
+        (jobs, false)
+    }
+
+    fn commit(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), Fault> {
+        let watch = Stopwatch::start();
+        let done = run_batch(&self.shared.disk, jobs, self.clock.now(), &mut self.minter)?;
+        if done.changed {
+            self.dirty = true;
+            self.shared.gauges.committed(watch.elapsed(), done.commands);
+        }
+        self.shared.hub.publish(&done.notices);
+        Ok(())
+    }
+
+    /// The quick-repair commit; true when the engine was told to stop meanwhile.
+    fn settle_file(&mut self) -> Result<bool, Fault> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(false);
+        }
+        match self.shared.disk.commit_quick_repair() {
+            Ok(()) => Ok(false),
+            Err(Fault::Full(why)) => self.wait_for_room(&why),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Read-only: refuses writes and tries to reopen the store until a commit succeeds.
+    /// True when the engine was told to stop meanwhile.
+    fn wait_for_room(&mut self, why: &str) -> Result<bool, Fault> {
+        tracing::error!(error = why, "the disk is full: read-only until there is room");
+        self.shared.gauges.read_only.store(true, Ordering::SeqCst);
+        let mut pause = REOPEN_FIRST;
+        loop {
+            if self.refuse_for(pause) {
+                // Stopped while full: what was acknowledged is safe, the rest was refused.
+                return Ok(true);
+            }
+            pause = (pause * 2).min(REOPEN_LONGEST);
+            match self.shared.disk.reopen().and_then(|()| self.shared.disk.commit_quick_repair()) {
+                Ok(()) => break,
+                // `Closed`: a reader still holds the old file; it lets go in a moment.
+                Err(Fault::Full(_) | Fault::Closed) => {}
+                Err(fault @ (Fault::Io(_) | Fault::Corrupt(_) | Fault::Newer(_))) => return Err(fault),
+            }
+        }
+        self.shared.gauges.read_only.store(false, Ordering::SeqCst);
+        tracing::info!("there is room again: writes are taken");
+        Ok(false)
+    }
+
+    /// Refuses every write for a while; true when told to stop.
+    fn refuse_for(&self, pause: Duration) -> bool {
+        let watch = Stopwatch::start();
+        while let Some(left) = pause.checked_sub(watch.elapsed()) {
+            match self.receiver.recv_timeout(left) {
+                Ok(Message::Job(job)) => job.release(Some(read_only())),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
+            }
+        }
+        false
+    }
+}
+
+/// No caller may wait for a writer that is gone: closes the queue, then empties it.
+impl Drop for Loop {
+    fn drop(&mut self) {
+        *self.shared.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        while let Ok(message) = self.receiver.try_recv() {
+            if let Message::Job(job) = message {
+                job.release(Some(unknown()));
+            }
+        }
+    }
+}
+
+fn read_only() -> Refusal {
+    Refusal::new(Code::ReadOnly, "the disk is full: nothing was done; reads go on")
+        .retry_after(Span::from_secs(5))
+}

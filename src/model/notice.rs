@@ -1,0 +1,19 @@
+//! Hints that go out after a commit. They never carry data: whoever listens asks the store what
+//! is true.
+
+use crate::base::id::RunId;
+use crate::base::name::Name;
+use crate::base::time::Time;
+
+/// Where it may be worth looking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This endpoint may have something to deliver.
+    Work(Name),
+    /// Something falls due at this moment.
+    Timer(Time),
+    /// This run changed.
+    Run(RunId),
+    /// Something that pages show changed.
+    Page,
+}

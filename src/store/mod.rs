@@ -1,0 +1,17 @@
+//! Floor 2: the only module that names redb and bincode.
+//!
+//! [`tables`] is the whole schema on a page; [`key`] and [`codec`] turn typed keys and rows into
+//! bytes; [`rows`] is the one way to read; [`tx`] runs a command over an overlay of [`changes`];
+//! [`memory`] and [`disk`] hold the rows; `kinds` has one file per kind of row.
+
+pub mod changes;
+pub mod codec;
+pub mod disk;
+pub mod fault;
+pub mod key;
+pub mod kinds;
+pub mod memory;
+pub mod open;
+pub mod rows;
+pub mod tables;
+pub mod tx;

@@ -1,0 +1,175 @@
+//! The data directory: its lock, its format number, and the refusal to take over a directory
+//! that holds something else.
+//!
+//! `tidegate.redb` is the store, `lock` keeps a second process out, `addresses.json` says where
+//! a running appliance listens, `tmp` holds what may be deleted at any time.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::Database;
+
+use super::changes::Changes;
+use super::disk::{Disk, fault};
+use super::fault::Fault;
+use super::key::Key;
+use super::rows::Rows;
+use super::tables::{FORMAT, Table};
+
+pub const STORE_FILE: &str = "tidegate.redb";
+const LOCK_FILE: &str = "lock";
+/// What may stand in a directory that holds no store yet.
+const OURS: &[&str] = &[STORE_FILE, LOCK_FILE, "addresses.json", "tmp", "keys", "backups", "lost+found"];
+
+/// Memory for pages of the store unless the configuration says otherwise.
+pub const CACHE_BYTES: usize = 128 << 20;
+
+/// Why a data directory could not be opened; each has its own exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data directory `{0}` is in use by another tidegate; stop it or choose another `--data-dir`")]
+    Locked(PathBuf),
+    #[error(
+        "the directory `{dir}` holds `{found}` but no tidegate store; refusing to start empty over it: choose an empty `--data-dir`"
+    )]
+    NotOurs { dir: PathBuf, found: String },
+    #[error("the data in `{dir}` has format {found}, this tidegate knows {FORMAT}: install a newer version")]
+    Newer { dir: PathBuf, found: u32 },
+    #[error("the data directory `{dir}` cannot be used: {source}")]
+    Directory { dir: PathBuf, source: io::Error },
+    #[error("the store in `{dir}` cannot be opened: {fault}")]
+    Store { dir: PathBuf, fault: Fault },
+}
+
+/// An open data directory. The lock lasts as long as this value.
+#[derive(Debug)]
+pub struct DataDir {
+    pub disk: Arc<Disk>,
+    pub path: PathBuf,
+    _lock: File,
+}
+
+/// Told while a store that was not closed properly is checked: 0.0 to 1.0.
+pub type RepairProgress = Arc<dyn Fn(f64) + Send + Sync>;
+
+/// Opens, or creates in an empty directory.
+pub fn open_dir(dir: &Path, cache_bytes: usize, progress: RepairProgress) -> Result<DataDir, OpenError> {
+    let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
+    fs::create_dir_all(dir).map_err(trouble)?;
+    refuse_foreign(dir)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join(LOCK_FILE))
+        .map_err(trouble)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(dir.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(trouble(source)),
+    }
+    let file = dir.join(STORE_FILE);
+    let fresh = !file.exists();
+    let opener = Box::new(move || open_file(&file, cache_bytes, progress.clone()));
+    let broken = |fault| OpenError::Store { dir: dir.to_owned(), fault };
+    let disk = Disk::open(opener).map_err(broken)?;
+    match format_of(&disk).map_err(broken)? {
+        Some(found) if found > FORMAT => {
+            return Err(OpenError::Newer { dir: dir.to_owned(), found });
+        }
+        Some(_) => {}
+        None => {
+            write_format(&disk).map_err(broken)?;
+            if fresh {
+                sync_dir(dir).map_err(trouble)?;
+            }
+        }
+    }
+    Ok(DataDir { disk: Arc::new(disk), path: dir.to_owned(), _lock: lock })
+}
+
+fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {
+    let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
+    if dir.join(STORE_FILE).exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(trouble)? {
+        let name = entry.map_err(trouble)?.file_name().to_string_lossy().into_owned();
+        if !OURS.contains(&name.as_str()) {
+            return Err(OpenError::NotOurs { dir: dir.to_owned(), found: name });
+        }
+    }
+    Ok(())
+}
+
+fn open_file(file: &Path, cache_bytes: usize, progress: RepairProgress) -> Result<Database, Fault> {
+    Database::builder()
+        .set_cache_size(cache_bytes)
+        .set_repair_callback(move |session| progress(session.progress()))
+        .create(file)
+        .map_err(fault)
+}
+
+/// A new file survives a power cut only once its directory is synced.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn format_key() -> Key {
+    Key::new(Table::Meta).text("format")
+}
+
+/// The format number on disk; `None` in a fresh store.
+pub fn format_of(disk: &Disk) -> Result<Option<u32>, Fault> {
+    let Some(bytes) = disk.snapshot()?.get(format_key().bytes())? else { return Ok(None) };
+    <[u8; 4]>::try_from(bytes.as_slice())
+        .map(|bytes| Some(u32::from_le_bytes(bytes)))
+        .map_err(|_| Fault::Corrupt("the format number is not a number".to_owned()))
+}
+
+/// Marks a fresh store with the format of this binary.
+pub fn write_format(disk: &Disk) -> Result<(), Fault> {
+    let mut changes = Changes::default();
+    changes.rows.insert(format_key().into_bytes(), Some(FORMAT.to_le_bytes().to_vec()));
+    disk.commit(&changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path) -> Result<DataDir, OpenError> {
+        open_dir(dir, 1 << 20, Arc::new(|_| ()))
+    }
+
+    #[test]
+    fn second_process_is_kept_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = open(dir.path()).unwrap();
+        assert!(matches!(open(dir.path()), Err(OpenError::Locked(_))));
+        drop(first);
+        open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn foreign_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.txt"), "x").unwrap();
+        let message = open(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("thesis.txt"), "{message}");
+        assert!(!dir.path().join(STORE_FILE).exists());
+    }
+
+    #[test]
+    fn newer_format_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = open(dir.path()).unwrap();
+        let mut changes = Changes::default();
+        changes.rows.insert(format_key().into_bytes(), Some(99u32.to_le_bytes().to_vec()));
+        opened.disk.commit(&changes).unwrap();
+        drop(opened);
+        assert!(matches!(open(dir.path()), Err(OpenError::Newer { found: 99, .. })));
+    }
+}

@@ -1,0 +1,75 @@
+//! The whole schema on a page.
+//!
+//! There is one physical redb table from bytes to bytes: a further table touched in a commit
+//! costs about 10 KB and 60-100 us, a prefix inside one table costs nothing. The first byte of
+//! every key is the number below. Numbers are on disk: never renumber, never reuse.
+//!
+//! | table | key after the number | value | lives |
+//! |---|---|---|---|
+//! | Meta | name | per name | for ever |
+//! | Run | run id | head of a run: state, times, limits | until retention |
+//! | Body | run id | payload and context as sent; never changes | with its run |
+//! | Output | run id | output as given | with its run |
+//! | ByStatus | status, run id | nothing | with its run |
+//! | ByTask | task, run id | nothing | with its run |
+//! | ByEnv | org, env, run id | nothing | with its run |
+//! | ByTag | org, env, tag, run id | nothing | with its run |
+//! | Idem | org, env, key | run id, fingerprint, when | its time, then overwritten or with its run |
+//! | Remote | number, endpoint, run id | nothing | with its run |
+//! | Count | scope | signed number, absent when 0 | while not 0 |
+//! | Task | name | the task | until deleted |
+//! | Endpoint | name | health, secrets, breaker | with its task |
+//! | Outbox | row id | an intent to call out | until delivered or dead |
+//! | Ready | endpoint, lane, priority, row id | nothing | while waiting for a claim |
+//! | Due | kind, when, id | nothing | until it fires or is moot |
+//! | Dead | when, row id | the outbox row and why | 30 days |
+//! | DeadById | row id | when | with its dead letter |
+//! | Attempt | owner id, number | one try: class, status, body | with its run or 30 days |
+//! | Event | run id, number | a line of the timeline | with its run |
+//! | Pause | scope, lane | why and until when | until lifted or over |
+//! | Notice | id | an operational event for people | 30 days |
+
+macro_rules! tables {
+    ($($name:ident = $number:literal,)*) => {
+        /// A table, by the first byte of its keys.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Table { $($name = $number,)* }
+
+        impl Table {
+            pub const ALL: &[Table] = &[$(Table::$name,)*];
+
+            pub fn from_number(number: u8) -> Option<Table> {
+                match number { $($number => Some(Table::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+tables! {
+    Meta = 1,
+    Run = 2,
+    Body = 3,
+    Output = 4,
+    ByStatus = 5,
+    ByTask = 6,
+    ByEnv = 7,
+    ByTag = 8,
+    Idem = 9,
+    Remote = 10,
+    Count = 11,
+    Task = 12,
+    Endpoint = 13,
+    Outbox = 14,
+    Ready = 15,
+    Due = 16,
+    Dead = 17,
+    DeadById = 18,
+    Attempt = 19,
+    Event = 20,
+    Pause = 21,
+    Notice = 22,
+}
+
+/// The number of this layout; raised by a change that an older binary could not read.
+pub const FORMAT: u32 = 1;

@@ -1,0 +1,203 @@
+//! One command's view of the store: what is committed, what the batch before it changed, and
+//! its own changes on top. Nothing is written until the engine merges and commits.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::base::entropy::Entropy;
+use crate::base::id::{Id, Minter};
+use crate::base::time::Time;
+use crate::model::notice::Notice;
+
+use super::changes::Changes;
+use super::codec::{self, Record};
+use super::fault::Fault;
+use super::key::Key;
+use super::rows::{self, Rows, Span, Visit};
+
+/// A transaction of one command. Reads see its own writes.
+pub struct Tx<'a> {
+    base: &'a dyn Rows,
+    batch: &'a Changes,
+    own: Changes,
+    now: Time,
+    minter: &'a mut Minter,
+}
+
+impl<'a> Tx<'a> {
+    pub fn new(base: &'a dyn Rows, batch: &'a Changes, now: Time, minter: &'a mut Minter) -> Tx<'a> {
+        Tx { base, batch, own: Changes::default(), now, minter }
+    }
+
+    /// The moment of this command; the same for a whole batch.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A fresh id, above every id before it.
+    pub fn mint(&mut self) -> Id {
+        self.minter.mint(self.now)
+    }
+
+    pub fn entropy(&mut self) -> &mut Entropy {
+        self.minter.entropy()
+    }
+
+    pub fn put<R: Record>(&mut self, key: Key, row: &R) {
+        self.own.rows.insert(key.into_bytes(), Some(codec::encode(row)));
+    }
+
+    /// An index row: a key without a value.
+    pub fn mark(&mut self, key: Key) {
+        self.own.rows.insert(key.into_bytes(), Some(Vec::new()));
+    }
+
+    pub fn put_raw(&mut self, key: Key, value: Vec<u8>) {
+        self.own.rows.insert(key.into_bytes(), Some(value));
+    }
+
+    pub fn remove(&mut self, key: Key) {
+        self.own.rows.insert(key.into_bytes(), None);
+    }
+
+    /// Moves a counter.
+    pub fn count(&mut self, key: Key, delta: i64) {
+        *self.own.counts.entry(key.into_bytes()).or_default() += delta;
+    }
+
+    /// Where a counter stands, this command's movements included.
+    pub fn counter(&self, key: &Key) -> Result<i64, Fault> {
+        let moved = |changes: &Changes| changes.counts.get(key.bytes()).copied().unwrap_or(0);
+        Ok(rows::counter(self.base, key)? + moved(self.batch) + moved(&self.own))
+    }
+
+    pub fn load<R: Record>(&self, key: &Key) -> Result<Option<R>, Fault> {
+        rows::load(self, key)
+    }
+
+    /// A hint that goes out after the commit.
+    pub fn notify(&mut self, notice: Notice) {
+        self.own.notices.push(notice);
+    }
+
+    /// What this command changes.
+    pub fn into_changes(self) -> Changes {
+        self.own
+    }
+}
+
+impl Rows for Tx<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        for changes in [&self.own, self.batch] {
+            if let Some(value) = changes.rows.get(key) {
+                return Ok(value.clone());
+            }
+        }
+        self.base.get(key)
+    }
+
+    fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        let inner = Overlaid { base: self.base, over: &self.batch.rows };
+        Overlaid { base: &inner, over: &self.own.rows }.scan(span, visit)
+    }
+}
+
+/// A view with a layer of changes over it.
+struct Overlaid<'a> {
+    base: &'a dyn Rows,
+    over: &'a BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Rows for Overlaid<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.over.get(key).map_or_else(|| self.base.get(key), |value| Ok(value.clone()))
+    }
+
+    fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        let range = self.over.range(span.lo.clone()..span.hi.clone());
+        let mut layer: Box<dyn Iterator<Item = _>> =
+            if span.newest_first { Box::new(range.rev()) } else { Box::new(range) };
+        let mut next = layer.next();
+        if next.is_none() {
+            return self.base.scan(span, visit);
+        }
+        let precedes = |a: &[u8], b: &[u8]| if span.newest_first { a > b } else { a < b };
+        let mut stopped = false;
+        self.base.scan(span, &mut |key, value| {
+            while let Some((over_key, over_value)) = next {
+                if !precedes(over_key, key) {
+                    break;
+                }
+                next = layer.next();
+                if let Some(over_value) = over_value
+                    && visit(over_key, over_value)?.is_break()
+                {
+                    stopped = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            let flow = match next {
+                Some((over_key, over_value)) if over_key == key => {
+                    next = layer.next();
+                    match over_value {
+                        Some(over_value) => visit(key, over_value)?,
+                        None => ControlFlow::Continue(()),
+                    }
+                }
+                _ => visit(key, value)?,
+            };
+            stopped = flow.is_break();
+            Ok(flow)
+        })?;
+        while let (false, Some((over_key, over_value))) = (stopped, next) {
+            next = layer.next();
+            if let Some(over_value) = over_value {
+                stopped = visit(over_key, over_value)?.is_break();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::memory::Memory;
+
+    proptest! {
+        /// Merged scans over two layers equal a scan of the plain result, in both directions,
+        /// wherever the visitor stops.
+        #[test]
+        fn scans_see_all_layers(
+            base in proptest::collection::btree_map(0u8..20, any::<u8>(), 0..12),
+            batch in proptest::collection::btree_map(0u8..20, any::<Option<u8>>(), 0..12),
+            own in proptest::collection::btree_map(0u8..20, any::<Option<u8>>(), 0..12),
+            lo in 0u8..20, hi in 0u8..22, newest_first: bool, limit in 1usize..8,
+        ) {
+            let mut memory = Memory::default();
+            let mut plain: BTreeMap<u8, u8> = base.clone();
+            let mut first = Changes::default();
+            for (k, v) in &base { first.rows.insert(vec![*k], Some(vec![*v])); }
+            memory.apply(&first).unwrap();
+            let mut changes = Changes::default();
+            for (k, v) in &batch { changes.rows.insert(vec![*k], v.map(|v| vec![v])); }
+            let mut minter = Minter::new(Entropy::from_seed(0));
+            let mut tx = Tx::new(&memory, &changes, Time(0), &mut minter);
+            for (k, v) in &own { tx.own.rows.insert(vec![*k], v.map(|v| vec![v])); }
+            for (k, v) in batch.iter().chain(&own) {
+                match v { Some(v) => { plain.insert(*k, *v); } None => { plain.remove(k); } }
+            }
+            let mut expected: Vec<(Vec<u8>, Vec<u8>)> = plain
+                .iter().filter(|(k, _)| (lo..hi).contains(k)).map(|(k, v)| (vec![*k], vec![*v])).collect();
+            if newest_first { expected.reverse(); }
+            expected.truncate(limit);
+            let span = Span { lo: vec![lo], hi: vec![hi], newest_first };
+            prop_assert_eq!(rows::collect(&tx, &span, limit).unwrap(), expected);
+        }
+    }
+}
