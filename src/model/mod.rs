@@ -2,3 +2,4 @@
 
 pub mod outcome;
 pub mod refusal;
+pub mod retry_after;
