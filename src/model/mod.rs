@@ -2,4 +2,5 @@
 
 pub mod outcome;
 pub mod refusal;
+pub mod retry;
 pub mod retry_after;
