@@ -1,5 +1,6 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
+pub mod breaker;
 pub mod outcome;
 pub mod refusal;
 pub mod retry;
