@@ -5,3 +5,4 @@ pub mod outcome;
 pub mod refusal;
 pub mod retry;
 pub mod retry_after;
+pub mod signature;
