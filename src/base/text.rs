@@ -7,7 +7,12 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 
 /// `text` in backticks, cut to 80 bytes, control characters shown as `?`: safe in any message.
 pub fn quote(text: &str) -> String {
-    let short = cut(text, 80);
+    quote_cut(text, 80)
+}
+
+/// As [`quote`], cut to `bytes_max` bytes.
+pub fn quote_cut(text: &str, bytes_max: usize) -> String {
+    let short = cut(text, bytes_max);
     let mut out = String::with_capacity(short.len() + 5);
     out.push('`');
     out.extend(short.chars().map(|c| if c.is_control() || c == '`' { '?' } else { c }));

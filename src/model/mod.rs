@@ -1,5 +1,12 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
+pub mod breaker;
+pub mod delivery;
 pub mod notice;
 pub mod outcome;
 pub mod refusal;
+pub mod retry;
+pub mod retry_after;
+pub mod run;
+pub mod signature;
+pub mod task;
