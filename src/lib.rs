@@ -2,5 +2,6 @@
 
 pub mod base;
 pub mod engine;
+pub mod ledger;
 pub mod model;
 pub mod store;

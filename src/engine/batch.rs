@@ -92,7 +92,9 @@ pub fn run_batch(
     minter: &mut Minter,
 ) -> Result<Done, Fault> {
     let outcome = catch_unwind(AssertUnwindSafe(|| prepare(disk, &mut jobs, now, minter)))
-        .unwrap_or_else(|panic| Err(Fault::Corrupt(format!("a command panicked: {}", said(&*panic)))))
+        .unwrap_or_else(|panic| {
+            Err(Fault::Corrupt(format!("a command panicked: {}", said(&*panic))))
+        })
         .and_then(|changes| {
             if !changes.is_empty() {
                 disk.commit(&changes)?;

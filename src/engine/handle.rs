@@ -11,7 +11,7 @@ use crate::store::disk::{Disk, Snapshot};
 use crate::store::fault::{Fault, Stop};
 use crate::store::tx::Tx;
 
-use super::batch::{Call, Job, unknown};
+use super::batch::{Call, Job};
 use super::gauges::Gauges;
 use super::hub::Hub;
 
@@ -62,16 +62,6 @@ impl Handle {
             }
             Err(TrySendError::Disconnected(_)) => Err(stopping()),
         }
-    }
-
-    /// Sends a command and waits for its durable answer.
-    pub async fn call<T, F>(&self, act: F) -> Result<T, Refusal>
-    where
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
-        T: Send + 'static,
-    {
-        let reply = self.send(act)?;
-        reply.await.unwrap_or_else(|_| Err(unknown()))
     }
 
     /// A consistent view for reading.

@@ -42,7 +42,12 @@ pub struct Writer {
 }
 
 /// Starts the writer's thread.
-pub fn start(disk: Arc<Disk>, clock: Arc<dyn Clock>, minter: Minter, on_fault: OnFault) -> (Handle, Writer) {
+pub fn start(
+    disk: Arc<Disk>,
+    clock: Arc<dyn Clock>,
+    minter: Minter,
+    on_fault: OnFault,
+) -> (Handle, Writer) {
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE_MAX);
     let shared = Arc::new(Shared {
         queue: RwLock::new(Some(sender.clone())),
@@ -173,7 +178,9 @@ impl Loop {
                 Ok(()) => break,
                 // `Closed`: a reader still holds the old file; it lets go in a moment.
                 Err(Fault::Full(_) | Fault::Closed) => {}
-                Err(fault @ (Fault::Io(_) | Fault::Corrupt(_) | Fault::Newer(_))) => return Err(fault),
+                Err(fault @ (Fault::Io(_) | Fault::Corrupt(_) | Fault::Newer(_))) => {
+                    return Err(fault);
+                }
             }
         }
         self.shared.gauges.read_only.store(false, Ordering::SeqCst);

@@ -16,7 +16,7 @@ pub enum Purpose {
 }
 
 /// The unit of serial delivery and backoff. For unordered tasks it only decides whose turn it is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lane {
     pub org: String,
     pub env: String,

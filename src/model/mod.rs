@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod delivery;
+pub mod endpoint;
 pub mod notice;
 pub mod outcome;
 pub mod refusal;

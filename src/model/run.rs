@@ -6,9 +6,10 @@
 //!     |               |                   |--cancel--> canceling --anything final--> canceled
 //!     +---------------+--cancel--> canceled
 //!     +---------------+--expire--> expired
-//!  anything open --break--> system_failure
+//!  anything open --break--> system_failure          failed --revive--> queued
 //! ```
-//! A final status is never left. `canceling` ends in `canceled` whatever the attempt says: the
+//! A final status is never left, but for one way back: retrying the dead letter of a failed run
+//! revives it under its own id, so that its agent sees the same key. `canceling` ends in `canceled` whatever the attempt says: the
 //! caller was told so; the late result stays readable in the attempts.
 
 use crate::base::id::{Id, RunId};
@@ -104,10 +105,12 @@ pub enum Event {
     Reschedule,
     /// Tidegate itself cannot go on with it.
     Break,
+    /// Its dead letter is tried again.
+    Revive,
 }
 
 impl Event {
-    pub const ALL: [Event; 11] = [
+    pub const ALL: [Event; 12] = [
         Event::Due,
         Event::Claim,
         Event::Accept,
@@ -119,6 +122,7 @@ impl Event {
         Event::TimeOut,
         Event::Reschedule,
         Event::Break,
+        Event::Revive,
     ];
 }
 
@@ -154,11 +158,15 @@ pub fn next(status: Status, event: Event) -> Result<Status, Illegal> {
         ) => S::Canceled,
         (S::Delayed | S::Queued | S::Executing, E::Break) => S::SystemFailure,
         (S::Canceled, E::Cancel) => S::Canceled,
-        (S::Delayed, E::Claim | E::Accept | E::Complete | E::Retry | E::Fail | E::TimeOut)
-        | (S::Queued, E::Due | E::Accept | E::Retry | E::TimeOut | E::Reschedule)
-        | (S::Executing, E::Due | E::Claim | E::Expire | E::Reschedule)
-        | (S::Canceling, E::Due | E::Claim | E::Reschedule)
-        | (S::Completed | S::Failed | S::Expired | S::SystemFailure, _)
+        (S::Failed, E::Revive) => S::Queued,
+        (
+            S::Delayed,
+            E::Claim | E::Accept | E::Complete | E::Retry | E::Fail | E::TimeOut | E::Revive,
+        )
+        | (S::Queued, E::Due | E::Accept | E::Retry | E::TimeOut | E::Reschedule | E::Revive)
+        | (S::Executing, E::Due | E::Claim | E::Expire | E::Reschedule | E::Revive)
+        | (S::Canceling, E::Due | E::Claim | E::Reschedule | E::Revive)
+        | (S::Completed | S::Expired | S::SystemFailure, _)
         | (
             S::Canceled,
             E::Due
@@ -167,6 +175,21 @@ pub fn next(status: Status, event: Event) -> Result<Status, Illegal> {
             | E::Complete
             | E::Retry
             | E::Fail
+            | E::Expire
+            | E::TimeOut
+            | E::Reschedule
+            | E::Break
+            | E::Revive,
+        )
+        | (
+            S::Failed,
+            E::Due
+            | E::Claim
+            | E::Accept
+            | E::Complete
+            | E::Retry
+            | E::Fail
+            | E::Cancel
             | E::Expire
             | E::TimeOut
             | E::Reschedule
@@ -262,6 +285,11 @@ impl Run {
         let to = next(self.status, event)?;
         let was_final = self.status.is_final();
         self.status = to;
+        if was_final && !to.is_final() {
+            self.finished_at = None;
+            self.error = None;
+            self.mirror = Mirror::Pending;
+        }
         if to.is_final() && !was_final {
             self.finished_at = Some(now.max(self.created_at));
             self.deadline = None;
@@ -304,7 +332,7 @@ mod tests {
              executing: Accept->executing Complete->completed Retry->queued Fail->failed Cancel->canceling TimeOut->failed Break->system_failure\n\
              canceling: Accept->canceled Complete->canceled Retry->canceled Fail->canceled Cancel->canceling Expire->canceled TimeOut->canceled Break->canceled\n\
              completed: \n\
-             failed: \n\
+             failed: Revive->queued\n\
              canceled: Cancel->canceled\n\
              expired: \n\
              system_failure: \n"
@@ -312,10 +340,11 @@ mod tests {
     }
 
     #[test]
-    fn final_states_are_never_left() {
+    fn final_states_are_left_only_by_revival() {
         for status in Status::ALL.into_iter().filter(|status| status.is_final()) {
             for event in Event::ALL {
-                assert!(next(status, event).is_err() || next(status, event) == Ok(status));
+                let stays = next(status, event).is_err() || next(status, event) == Ok(status);
+                assert!(stays || (status, event) == (Status::Failed, Event::Revive));
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
+use super::delivery::Lane;
 use super::retry::RetryPolicy;
 
 /// A registered kind of work.
@@ -93,15 +94,27 @@ impl Task {
         }
     }
 
-    /// The key by which runs of this task are limited, if they are limited by key.
-    pub fn concurrency_key_of(&self, given: Option<&str>, org: &Name, env: &Name) -> Option<String> {
-        match (given, self.concurrency_key) {
-            (Some(given), _) => Some(given.to_owned()),
-            (None, Some(KeyRule::Org)) => Some(org.to_string()),
-            // A slash is in no name, so two envs never share a key.
-            (None, Some(KeyRule::Env)) => Some(format!("{org}/{env}")),
-            (None, None) => None,
+    /// The lane of a run: what it takes turns with, and, when it has a key, what it is limited with.
+    pub fn lane_of(&self, given: Option<&str>, org: &Name, env: &Name) -> Lane {
+        let lane = |env: &str, key: &str| Lane {
+            org: org.to_string(),
+            env: env.to_owned(),
+            key: key.to_owned(),
+        };
+        if self.push().is_some_and(|push| push.ordering == Ordering::Strict) {
+            return Lane::default();
         }
+        match (given, self.concurrency_key) {
+            (Some(given), _) => lane(env.as_str(), given),
+            // All envs of an org share its lane; `*` is in no name, so no env is called that.
+            (None, Some(KeyRule::Org)) => lane("*", org.as_str()),
+            (None, Some(KeyRule::Env)) => lane(env.as_str(), env.as_str()),
+            (None, None) => lane(env.as_str(), ""),
+        }
+    }
+
+    pub fn is_ordered(&self) -> bool {
+        self.push().is_some_and(|push| push.ordering != Ordering::None)
     }
 }
 

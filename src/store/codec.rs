@@ -39,7 +39,11 @@ pub fn encode<R: Record>(row: &R) -> Vec<u8> {
 
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, Fault> {
     let [major, minor, body @ ..] = bytes else {
-        return Err(Fault::Corrupt(format!("a row of {} is {} bytes short", R::KIND, 2 - bytes.len())));
+        return Err(Fault::Corrupt(format!(
+            "a row of {} is {} bytes short",
+            R::KIND,
+            2 - bytes.len()
+        )));
     };
     if *major == 0 || *major == 0xff {
         return Err(Fault::Corrupt(format!("a row of {} starts with {major:#04x}", R::KIND)));

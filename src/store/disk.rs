@@ -8,9 +8,7 @@
 use std::fmt;
 use std::sync::RwLock;
 
-use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
-};
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::changes::Changes;
 use super::fault::Fault;

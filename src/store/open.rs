@@ -20,8 +20,10 @@ use super::tables::{FORMAT, Table};
 
 pub const STORE_FILE: &str = "tidegate.redb";
 const LOCK_FILE: &str = "lock";
+const DRAFT_FILE: &str = "tidegate.redb.new";
 /// What may stand in a directory that holds no store yet.
-const OURS: &[&str] = &[STORE_FILE, LOCK_FILE, "addresses.json", "tmp", "keys", "backups", "lost+found"];
+const OURS: &[&str] =
+    &[STORE_FILE, DRAFT_FILE, LOCK_FILE, "addresses.json", "tmp", "keys", "backups", "lost+found"];
 
 /// Memory for pages of the store unless the configuration says otherwise.
 pub const CACHE_BYTES: usize = 128 << 20;
@@ -29,13 +31,17 @@ pub const CACHE_BYTES: usize = 128 << 20;
 /// Why a data directory could not be opened; each has its own exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the data directory `{0}` is in use by another tidegate; stop it or choose another `--data-dir`")]
+    #[error(
+        "the data directory `{0}` is in use by another tidegate; stop it or choose another `--data-dir`"
+    )]
     Locked(PathBuf),
     #[error(
         "the directory `{dir}` holds `{found}` but no tidegate store; refusing to start empty over it: choose an empty `--data-dir`"
     )]
     NotOurs { dir: PathBuf, found: String },
-    #[error("the data in `{dir}` has format {found}, this tidegate knows {FORMAT}: install a newer version")]
+    #[error(
+        "the data in `{dir}` has format {found}, this tidegate knows {FORMAT}: install a newer version"
+    )]
     Newer { dir: PathBuf, found: u32 },
     #[error("the data directory `{dir}` cannot be used: {source}")]
     Directory { dir: PathBuf, source: io::Error },
@@ -55,7 +61,11 @@ pub struct DataDir {
 pub type RepairProgress = Arc<dyn Fn(f64) + Send + Sync>;
 
 /// Opens, or creates in an empty directory.
-pub fn open_dir(dir: &Path, cache_bytes: usize, progress: RepairProgress) -> Result<DataDir, OpenError> {
+pub fn open_dir(
+    dir: &Path,
+    cache_bytes: usize,
+    progress: RepairProgress,
+) -> Result<DataDir, OpenError> {
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(trouble)?;
     refuse_foreign(dir)?;
@@ -71,7 +81,9 @@ pub fn open_dir(dir: &Path, cache_bytes: usize, progress: RepairProgress) -> Res
         Err(TryLockError::Error(source)) => return Err(trouble(source)),
     }
     let file = dir.join(STORE_FILE);
-    let fresh = !file.exists();
+    if !file.exists() {
+        create_store(dir, &file)?;
+    }
     let opener = Box::new(move || open_file(&file, cache_bytes, progress.clone()));
     let broken = |fault| OpenError::Store { dir: dir.to_owned(), fault };
     let disk = Disk::open(opener).map_err(broken)?;
@@ -80,14 +92,29 @@ pub fn open_dir(dir: &Path, cache_bytes: usize, progress: RepairProgress) -> Res
             return Err(OpenError::Newer { dir: dir.to_owned(), found });
         }
         Some(_) => {}
-        None => {
-            write_format(&disk).map_err(broken)?;
-            if fresh {
-                sync_dir(dir).map_err(trouble)?;
-            }
-        }
+        None => return Err(broken(Fault::Corrupt("it has no format number".to_owned()))),
     }
     Ok(DataDir { disk: Arc::new(disk), path: dir.to_owned(), _lock: lock })
+}
+
+/// Makes an empty store under another name and moves it into place once it is whole: redb's own
+/// first steps do not survive a power cut.
+fn create_store(dir: &Path, file: &Path) -> Result<(), OpenError> {
+    let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
+    let broken = |fault| OpenError::Store { dir: dir.to_owned(), fault };
+    let draft = dir.join(DRAFT_FILE);
+    match fs::remove_file(&draft) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(trouble(source)),
+        _ => {}
+    }
+    let path = draft.clone();
+    let disk = Disk::open(Box::new(move || open_file(&path, 1 << 20, Arc::new(|_| ()))))
+        .map_err(broken)?;
+    write_format(&disk).map_err(broken)?;
+    disk.close();
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(trouble)?;
+    fs::rename(&draft, file).map_err(trouble)?;
+    sync_dir(dir).map_err(trouble)
 }
 
 fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {

@@ -21,6 +21,7 @@
 //! | Endpoint | name | health, secrets, breaker | with its task |
 //! | Outbox | row id | an intent to call out | until delivered or dead |
 //! | Ready | endpoint, lane, priority, row id | nothing | while waiting for a claim |
+//! | Lane | endpoint, lane | nothing: it has ready rows and is not known to be blocked | while so |
 //! | Due | kind, when, id | nothing | until it fires or is moot |
 //! | Dead | when, row id | the outbox row and why | 30 days |
 //! | DeadById | row id | when | with its dead letter |
@@ -69,6 +70,7 @@ tables! {
     Event = 20,
     Pause = 21,
     Notice = 22,
+    Lane = 23,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

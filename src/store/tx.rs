@@ -25,7 +25,12 @@ pub struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    pub fn new(base: &'a dyn Rows, batch: &'a Changes, now: Time, minter: &'a mut Minter) -> Tx<'a> {
+    pub fn new(
+        base: &'a dyn Rows,
+        batch: &'a Changes,
+        now: Time,
+        minter: &'a mut Minter,
+    ) -> Tx<'a> {
         Tx { base, batch, own: Changes::default(), now, minter }
     }
 

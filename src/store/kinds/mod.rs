@@ -1,1 +1,28 @@
-//! One file per kind of row: its key, its bytes, and the value the floors above see.
+//! One file per kind of row: its key, its bytes, and the value that the floors above see.
+
+pub mod attempt;
+pub mod count;
+pub mod due;
+pub mod endpoint;
+pub mod event;
+pub mod idem;
+pub mod outbox;
+pub mod pause;
+pub mod ready;
+pub mod run;
+pub mod run_index;
+pub mod task;
+
+use crate::base::name::Name;
+
+use super::fault::Fault;
+
+/// A name that was checked when it was written.
+fn name(text: &str) -> Result<Name, Fault> {
+    Name::new(text).map_err(|_| Fault::Corrupt(format!("a row holds the name {text:?}")))
+}
+
+/// A number that stands for a word.
+fn word<T>(found: Option<T>, what: &str, number: u8) -> Result<T, Fault> {
+    found.ok_or_else(|| Fault::Corrupt(format!("a row holds {number} as its {what}")))
+}

@@ -1,0 +1,4 @@
+//! Questions: read-only, over any view of the rows, in bounded work.
+
+pub mod list;
+pub mod waiting;

@@ -1,0 +1,92 @@
+//! Why a run has not started, as one sentence. Computed when asked, never stored.
+
+use crate::base::time::Time;
+use crate::ledger::runs::save::lane_of;
+use crate::model::breaker::Allow;
+use crate::model::delivery::{PauseScope, RowState};
+use crate::model::run::{Run, Status};
+use crate::store::fault::Fault;
+use crate::store::kinds::{
+    count, endpoint as endpoints, outbox as rows, pause, ready, task as tasks,
+};
+use crate::store::rows::{Rows, counter};
+
+/// `None` for a run that has an attempt out or is over.
+pub fn because(rows_view: &dyn Rows, run: &Run, now: Time) -> Result<Option<String>, Fault> {
+    match run.status {
+        Status::Delayed => Ok(Some(format!("it is delayed until {}", run.due_at.to_rfc3339()))),
+        Status::Queued => queued(rows_view, run, now).map(Some),
+        Status::Executing
+        | Status::Canceling
+        | Status::Completed
+        | Status::Failed
+        | Status::Canceled
+        | Status::Expired
+        | Status::SystemFailure => Ok(None),
+    }
+}
+
+fn queued(view: &dyn Rows, run: &Run, now: Time) -> Result<String, Fault> {
+    let task = tasks::get(view, &run.task)?;
+    let lane = lane_of(task.as_ref(), run);
+    let scopes = [
+        PauseScope::All,
+        PauseScope::Task(run.task.clone()),
+        PauseScope::Org(run.org.clone()),
+        PauseScope::Lane { task: run.task.clone(), lane: lane.clone() },
+    ];
+    for scope in scopes {
+        if let Some(pause) = pause::get(view, &scope)?
+            && pause.until.is_none_or(|until| now < until)
+        {
+            let until =
+                pause.until.map_or(String::new(), |at| format!(" until {}", at.to_rfc3339()));
+            return Ok(format!("{} paused{until}: {}", scope_words(&scope), pause.reason));
+        }
+    }
+    let Some(task) = task else { return Ok(format!("task `{}` is not registered", run.task)) };
+    if let Some(endpoint) = endpoints::get(view, &run.task)?
+        && let Allow::No { until, why } = endpoint.breaker.allow(now)
+    {
+        let until = until.map_or(String::new(), |at| format!(" until {}", at.to_rfc3339()));
+        return Ok(format!("endpoint `{}` takes nothing{until}: {why}", run.task));
+    }
+    let row = rows::get(view, run.id)?;
+    if let Some(row) = &row
+        && row.state == RowState::Waiting
+    {
+        let failed = run.last_failure.as_ref().map_or("", |failure| failure.code.as_str());
+        return Ok(format!(
+            "attempt {} failed ({failed}); the next is due at {}",
+            run.attempts,
+            row.due_at.to_rfc3339()
+        ));
+    }
+    if let Some(limit) = task.concurrency {
+        let (key, whose) = if lane.key.is_empty() {
+            (count::slots(&run.task), format!("task `{}`", run.task))
+        } else {
+            (count::lane_slots(&run.task, &lane), format!("key `{}`", lane.key))
+        };
+        let taken = counter(view, &key)?;
+        if taken >= i64::from(limit) {
+            return Ok(format!("{whose} has reached its limit: {taken} of {limit} execute"));
+        }
+    }
+    if task.is_ordered()
+        && let Some(head) = ready::head(view, &run.task, &lane, 1)?.first()
+        && *head != run.id
+    {
+        return Ok(format!("its lane is delivered in order and run {head} is ahead of it"));
+    }
+    Ok("it is in line and goes out as soon as its turn comes".to_owned())
+}
+
+fn scope_words(scope: &PauseScope) -> String {
+    match scope {
+        PauseScope::All => "all deliveries are".to_owned(),
+        PauseScope::Task(task) => format!("task `{task}` is"),
+        PauseScope::Org(org) => format!("org `{org}` is"),
+        PauseScope::Lane { .. } => "its lane is".to_owned(),
+    }
+}

@@ -1,0 +1,9 @@
+//! Floor 3: one act per file, functions over `&mut Tx`. Folders are nouns, files are verbs.
+//!
+//! An act checks, then writes; when it refuses, whatever it wrote is dropped with its overlay.
+//! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
+
+pub mod ask;
+pub mod outbox;
+pub mod runs;
+pub mod tasks;

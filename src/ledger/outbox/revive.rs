@@ -1,0 +1,152 @@
+//! Trying again on request: a waiting row at once, a dead letter as a new series under its old id.
+
+use crate::base::id::Id;
+use crate::base::name::Name;
+use crate::base::text::quote;
+use crate::base::time::Time;
+use crate::ledger::runs::save as runs;
+use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
+use crate::model::refusal::{Code, Refusal};
+use crate::model::run::{Event, Run, Status};
+use crate::store::fault::Stop;
+use crate::store::kinds::{count, outbox as rows, run as run_rows};
+use crate::store::rows::collect;
+use crate::store::tx::Tx;
+
+use super::save::save;
+
+/// Dead letters that one replay revives, and that one looks at.
+pub const REPLAY_MAX: usize = 1_000;
+pub const REPLAY_SCAN_MAX: usize = 10_000;
+
+/// Retries one row or dead letter now, whatever its backoff says.
+pub fn retry(tx: &mut Tx<'_>, id: Id) -> Result<OutboxRow, Stop> {
+    if let Some(row) = rows::get(tx, id)? {
+        return match row.state {
+            RowState::Ready => Ok(row),
+            RowState::Waiting => {
+                super::fire::make_ready(tx, &row)?;
+                Ok(rows::get(tx, id)?.unwrap_or(row))
+            }
+            RowState::Leased { until } => Err(Refusal::new(
+                Code::InFlight,
+                format!("a delivery of {} is under way", quote(&id.to_string())),
+            )
+            .retry_after(until.since(tx.now()).min(crate::base::time::Span::from_secs(5)))
+            .into()),
+        };
+    }
+    let Some(letter) = rows::dead(tx, id)? else { return Err(not_found(&id.to_string()).into()) };
+    Ok(revive(tx, &letter)?)
+}
+
+pub fn not_found(id: &str) -> Refusal {
+    Refusal::new(Code::OutboxNotFound, format!("no outbox row or dead letter {}", quote(id)))
+}
+
+/// A new series for a dead letter. Its run, if it still failed by it, is queued again.
+fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
+    let now = tx.now();
+    let mut row = letter.row.clone();
+    row.state = RowState::Ready;
+    row.attempts = 0;
+    row.first_attempt_at = None;
+    row.conflicts = 0;
+    row.malformed = 0;
+    row.due_at = now;
+    rows::remove_dead(tx, letter);
+    tx.count(count::outbox_dead(), -1);
+    if row.purpose == Purpose::Run {
+        let Some(before) = run_rows::get(tx, row.id)? else {
+            // Retention took the run: nothing is left to deliver.
+            return Err(runs::not_found(&row.id.to_string()).into());
+        };
+        if before.status != Status::Failed {
+            return Err(not_failed(&before).into());
+        }
+        let mut run = before.clone();
+        run.step(Event::Revive, now).map_err(runs::refuse)?;
+        run.due_at = now;
+        run.expires_at = None;
+        runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
+        runs::save(tx, &before, &run)?;
+        row.fence = run.fence;
+    }
+    save(tx, None, Some(&row))?;
+    Ok(row)
+}
+
+fn not_failed(run: &Run) -> Refusal {
+    let status = run.status.as_str();
+    Refusal::new(
+        Code::NotAllowedInState,
+        format!("the run is `{status}`, so it is not tried again"),
+    )
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub endpoint: Option<Name>,
+    pub org: Option<Name>,
+    pub env: Option<Name>,
+    pub code: Option<String>,
+    pub from: Option<Time>,
+    pub to: Option<Time>,
+}
+
+impl Filter {
+    pub fn matches(&self, letter: &DeadLetter) -> bool {
+        let lane = &letter.row.lane;
+        let name = |wanted: &Option<Name>, found: &str| {
+            wanted.as_ref().is_none_or(|name| name.as_str() == found)
+        };
+        name(&self.endpoint, letter.row.endpoint.as_str())
+            && name(&self.org, &lane.org)
+            && name(&self.env, &lane.env)
+            && self.code.as_ref().is_none_or(|code| *code == letter.code)
+            && self.from.is_none_or(|from| letter.died_at >= from)
+            && self.to.is_none_or(|to| letter.died_at < to)
+    }
+}
+
+/// What a replay did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    pub matched: usize,
+    pub replayed: usize,
+    pub skipped: usize,
+    /// Older dead letters were not looked at, or there were more than fit one call.
+    pub more: bool,
+}
+
+/// Revives the dead letters that match; a dry run counts the same set and changes nothing.
+pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replayed, Stop> {
+    let found = collect(tx, &rows::dead_page(None), REPLAY_SCAN_MAX + 1)?;
+    let mut done = Replayed { more: found.len() > REPLAY_SCAN_MAX, ..Replayed::default() };
+    for (key, value) in found.iter().take(REPLAY_SCAN_MAX) {
+        let letter = rows::read_dead(key, value)?;
+        if !filter.matches(&letter) {
+            continue;
+        }
+        if done.matched == REPLAY_MAX {
+            done.more = true;
+            break;
+        }
+        done.matched += 1;
+        if dry_run {
+            continue;
+        }
+        let fits = match run_rows::get(tx, letter.row.id)? {
+            Some(run) => run.status == Status::Failed,
+            None => letter.row.purpose != Purpose::Run,
+        };
+        if fits {
+            revive(tx, &letter)?;
+            done.replayed += 1;
+        } else {
+            done.skipped += 1;
+        }
+    }
+    Ok(done)
+}

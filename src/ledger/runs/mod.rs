@@ -1,0 +1,8 @@
+//! Acts on runs. [`save`] keeps their indexes, counters and timers true; nothing else writes them.
+
+pub mod cancel;
+pub mod edit;
+pub mod replay;
+pub mod report;
+pub mod save;
+pub mod submit;

@@ -1,0 +1,42 @@
+//! A fresh run with the input of an old one.
+
+use crate::base::id::RunId;
+use crate::store::fault::Stop;
+use crate::store::kinds::run as run_rows;
+use crate::store::tx::Tx;
+
+use super::save;
+use super::submit::{Receipt, Submit, submit};
+
+/// Same task, input, tags and limits; no idempotency key, no delay.
+pub fn replay(tx: &mut Tx<'_>, id: RunId) -> Result<Receipt, Stop> {
+    let before = save::must_get(tx, id)?;
+    let body = run_rows::body(tx, id)?;
+    let old = before.clone();
+    let ttl = old.expires_at.map(|at| at.since(old.due_at));
+    let receipt = submit(
+        tx,
+        Submit {
+            task: old.task,
+            org: old.org,
+            env: old.env,
+            body,
+            fingerprint: old.fingerprint,
+            idempotency_key: None,
+            tags: old.tags,
+            metadata: old.metadata,
+            delay: None,
+            ttl,
+            priority: old.priority,
+            max_attempts: old.max_attempts,
+            concurrency_key: old.concurrency_key,
+            parent: old.parent,
+            replay_of: Some(id),
+            traceparent: None,
+        },
+    )?;
+    let mut after = before.clone();
+    save::note(tx, &mut after, "replayed", format!("as {}", receipt.run.id), "api");
+    save::save(tx, &before, &after)?;
+    Ok(receipt)
+}

@@ -1,0 +1,155 @@
+//! Writing a run together with all that follows from it: indexes, counters, slots, timers, hints.
+//!
+//! Every act changes a copy and hands before and after to [`save`]; what follows is derived from
+//! the difference, so no act can forget a counter.
+
+use crate::base::time::Time;
+use crate::model::delivery::{Lane, Line, Timer};
+use crate::model::notice::Notice;
+use crate::model::refusal::{Code, Refusal};
+use crate::model::run::{Event, Illegal, Run, Status};
+use crate::model::task::Task;
+use crate::store::fault::{Fault, Stop};
+use crate::store::kinds::count::Total;
+use crate::store::kinds::{
+    count, due, event, ready, run as run_rows, run_index, task as task_rows,
+};
+use crate::store::tx::Tx;
+
+/// Writes a new run.
+pub fn create(tx: &mut Tx<'_>, run: &Run) {
+    run_rows::put(tx, run);
+    run_index::add(tx, run);
+    count::move_status(tx, (&run.task, &run.org, &run.env), None, Some(run.status));
+    tx.count(count::total(Total::Created), 1);
+    for (timer, at) in timers_of(run) {
+        due::set(tx, timer, at, run.id);
+    }
+    tx.notify(Notice::Run(run.id));
+}
+
+/// Writes a changed run.
+pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Fault> {
+    run_rows::put(tx, after);
+    if before.status != after.status {
+        run_index::move_status(tx, after.id, before.status, after.status);
+        let of = (&after.task, &after.org, &after.env);
+        count::move_status(tx, of, Some(before.status), Some(after.status));
+        count_totals(tx, before.status, after.status);
+    }
+    let (old, new) = (timers_of(before), timers_of(after));
+    for (timer, at) in old.iter().filter(|timer| !new.contains(timer)) {
+        due::clear(tx, *timer, *at, after.id);
+    }
+    for (timer, at) in new.iter().filter(|timer| !old.contains(timer)) {
+        due::set(tx, *timer, *at, after.id);
+    }
+    match (before.status.holds_slot(), after.status.holds_slot()) {
+        (false, true) => move_slots(tx, after, 1)?,
+        (true, false) => move_slots(tx, after, -1)?,
+        (false, false) | (true, true) => {}
+    }
+    tx.notify(Notice::Run(after.id));
+    Ok(())
+}
+
+fn count_totals(tx: &mut Tx<'_>, from: Status, to: Status) {
+    if to.is_final() && !from.is_final() {
+        tx.count(count::total(Total::Finished), 1);
+        match to {
+            Status::Completed => tx.count(count::total(Total::Completed), 1),
+            Status::Failed | Status::SystemFailure | Status::Expired => {
+                tx.count(count::total(Total::Failed), 1);
+            }
+            Status::Canceled
+            | Status::Delayed
+            | Status::Queued
+            | Status::Executing
+            | Status::Canceling => {}
+        }
+    }
+}
+
+/// The timers that a run must have in this state.
+fn timers_of(run: &Run) -> Vec<(Timer, Time)> {
+    let mut timers = Vec::new();
+    if let (Status::Delayed | Status::Queued, None, Some(at)) =
+        (run.status, run.started_at, run.expires_at)
+    {
+        timers.push((Timer::Expire, at));
+    }
+    if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
+        timers.push((Timer::Deadline, at));
+    }
+    timers
+}
+
+/// The lane of a run; without its task, what the run itself says.
+pub fn lane_of(task: Option<&Task>, run: &Run) -> Lane {
+    match task {
+        Some(task) => task.lane_of(run.concurrency_key.as_deref(), &run.org, &run.env),
+        None => Lane {
+            org: run.org.to_string(),
+            env: run.env.to_string(),
+            key: run.concurrency_key.clone().unwrap_or_default(),
+        },
+    }
+}
+
+/// Takes or frees places, of the task and of the lane. A freed place may unblock a lane.
+fn move_slots(tx: &mut Tx<'_>, run: &Run, delta: i64) -> Result<(), Fault> {
+    tx.count(count::slots(&run.task), delta);
+    let task = task_rows::get(tx, &run.task)?;
+    let lane = lane_of(task.as_ref(), run);
+    if !lane.key.is_empty() {
+        tx.count(count::lane_slots(&run.task, &lane), delta);
+    }
+    if delta < 0 {
+        if !lane.key.is_empty() && !ready::head(tx, &run.task, &lane, 1)?.is_empty() {
+            ready::mark(tx, &run.task, &lane);
+        }
+        tx.notify(Notice::Work(run.task.clone()));
+    }
+    Ok(())
+}
+
+/// A run that must exist.
+pub fn must_get(tx: &Tx<'_>, id: crate::base::id::RunId) -> Result<Run, Stop> {
+    Ok(run_rows::get(tx, id)?.ok_or_else(|| not_found(&id.to_string()))?)
+}
+
+pub fn not_found(id: &str) -> Refusal {
+    Refusal::new(Code::RunNotFound, format!("no run {}", crate::base::text::quote(id)))
+}
+
+/// What is answered when the state machine says no.
+pub fn refuse(illegal: Illegal) -> Refusal {
+    let verb = match illegal.event {
+        Event::Cancel => "canceled",
+        Event::Reschedule => "rescheduled",
+        Event::Complete => "completed",
+        Event::Fail | Event::Retry => "failed",
+        Event::Due
+        | Event::Claim
+        | Event::Accept
+        | Event::Expire
+        | Event::TimeOut
+        | Event::Break
+        | Event::Revive => "moved on",
+    };
+    let status = illegal.status.as_str();
+    Refusal::new(Code::NotAllowedInState, format!("a run that is `{status}` cannot be {verb}"))
+        .with_details(serde_json::json!({ "status": status }))
+}
+
+/// Adds a line to the timeline of a run that is about to be saved.
+pub fn note(tx: &mut Tx<'_>, run: &mut Run, what: &str, detail: impl Into<String>, by: &str) {
+    let line = Line {
+        at: tx.now(),
+        what: what.to_owned(),
+        detail: detail.into(),
+        by: by.to_owned(),
+        attempt: (run.attempts > 0).then_some(run.attempts),
+    };
+    event::add(tx, run, &line);
+}

@@ -1,0 +1,180 @@
+//! Creating a run: run, outbox row, indexes and key binding in one transaction.
+
+use crate::base::id::RunId;
+use crate::base::name::Name;
+use crate::base::text::quote;
+use crate::base::time::{Span, Time};
+use crate::ledger::outbox;
+use crate::model::delivery::{OutboxRow, Purpose, RowState};
+use crate::model::refusal::{Code, Refusal};
+use crate::model::run::{Mirror, Run, Status};
+use crate::model::task::Task;
+use crate::store::fault::{Fault, Stop};
+use crate::store::kinds::idem::Binding;
+use crate::store::kinds::run::Body;
+use crate::store::kinds::{idem, run as run_rows, task as task_rows};
+use crate::store::rows::Rows;
+use crate::store::tx::Tx;
+
+/// How long a key stays bound to its run, counted from the request that bound it.
+pub const IDEMPOTENCY_KEPT: Span = Span::from_hours(24);
+
+/// A valid request for a run.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    pub task: Name,
+    pub org: Name,
+    pub env: Name,
+    pub body: Body,
+    pub fingerprint: u64,
+    pub idempotency_key: Option<String>,
+    pub tags: Vec<String>,
+    pub metadata: Option<String>,
+    pub delay: Option<Span>,
+    pub ttl: Option<Span>,
+    pub priority: i8,
+    pub max_attempts: Option<u32>,
+    pub concurrency_key: Option<String>,
+    pub parent: Option<RunId>,
+    pub replay_of: Option<RunId>,
+    pub traceparent: Option<String>,
+}
+
+/// The run that a request has now.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    pub run: Run,
+    /// It was there already.
+    pub cached: bool,
+}
+
+pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
+    if let Some(run) = known(tx, &command, tx.now())? {
+        return Ok(Receipt { run, cached: true });
+    }
+    let task = task_rows::get(tx, &command.task)?.ok_or_else(|| no_task(&command.task))?;
+    if task.push().is_none() {
+        let message = format!(
+            "task {} is pulled from a stream, which this version cannot serve yet",
+            quote(command.task.as_str())
+        );
+        return Err(Refusal::new(Code::DeliveryUnsupported, message).into());
+    }
+    let run = build(tx, command.clone(), &task);
+    super::save::create(tx, &run);
+    run_rows::put_body(tx, run.id, &command.body);
+    if let Some(key) = &run.idempotency_key {
+        let binding =
+            Binding { run: run.id, fingerprint: run.fingerprint, bound_at: run.created_at };
+        idem::put(tx, &run.org, &run.env, key, &binding);
+    }
+    outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    Ok(Receipt { run, cached: false })
+}
+
+/// The run that the request's key is bound to, if it is bound.
+///
+/// Asked twice: from a snapshot, to answer repeats without a write, and again by the act.
+pub fn known(rows: &dyn Rows, command: &Submit, now: Time) -> Result<Option<Run>, Stop> {
+    let Some(key) = &command.idempotency_key else { return Ok(None) };
+    let Some(binding) = idem::get(rows, &command.org, &command.env, key)? else { return Ok(None) };
+    if now.since(binding.bound_at) >= IDEMPOTENCY_KEPT {
+        return Ok(None);
+    }
+    let Some(run) = run_rows::get(rows, binding.run)? else { return Ok(None) };
+    if binding.fingerprint != command.fingerprint {
+        return Err(Refusal::new(
+            Code::IdempotencyMismatch,
+            format!("idempotency key {} belongs to a run with another body", quote(key)),
+        )
+        .with_details(serde_json::json!({ "run": run.id }))
+        .into());
+    }
+    Ok(Some(run))
+}
+
+pub fn no_task(name: &Name) -> Refusal {
+    Refusal::new(
+        Code::TaskNotFound,
+        format!("no task `{name}`; register it with PUT /v1/tasks/{name}"),
+    )
+}
+
+fn build(tx: &mut Tx<'_>, command: Submit, task: &Task) -> Run {
+    let now = tx.now();
+    let due_at = command.delay.map_or(now, |delay| now.plus(delay));
+    let ttl = command.ttl.or(task.ttl);
+    Run {
+        id: tx.mint(),
+        status: if due_at > now { Status::Delayed } else { Status::Queued },
+        task: command.task,
+        org: command.org,
+        env: command.env,
+        tags: command.tags,
+        metadata: command.metadata,
+        metadata_version: 0,
+        idempotency_key: command.idempotency_key,
+        fingerprint: command.fingerprint,
+        priority: command.priority,
+        concurrency_key: command.concurrency_key,
+        attempts: 0,
+        max_attempts: command.max_attempts,
+        fence: 0,
+        created_at: now,
+        due_at,
+        started_at: None,
+        finished_at: None,
+        // Counted from the moment it may start: a delay must not eat the time to live.
+        expires_at: ttl.map(|ttl| due_at.plus(ttl)),
+        deadline: None,
+        mirror: Mirror::Pending,
+        remote_id: None,
+        error: None,
+        last_failure: None,
+        parent: command.parent,
+        replay_of: command.replay_of,
+        batch: None,
+        shard: None,
+        steps: Vec::new(),
+        step: 0,
+        traceparent: command.traceparent,
+        payload_bytes: command.body.payload.as_ref().map_or(0, |p| p.len() as u32),
+        has_context: command.body.context.is_some(),
+        has_output: false,
+        cancel_reason: None,
+        events: 0,
+    }
+}
+
+/// The outbox row that hands a waiting run to its agent.
+pub fn delivery_of(run: &Run, task: &Task) -> OutboxRow {
+    let ordered = task.is_ordered();
+    OutboxRow {
+        id: run.id,
+        endpoint: run.task.clone(),
+        purpose: Purpose::Run,
+        lane: super::save::lane_of(Some(task), run),
+        ordered,
+        // In an ordered lane age alone decides.
+        priority: if ordered { 0 } else { run.priority },
+        created_at: run.created_at,
+        due_at: run.due_at,
+        state: if run.status == Status::Delayed { RowState::Waiting } else { RowState::Ready },
+        attempts: 0,
+        first_attempt_at: None,
+        fence: run.fence,
+        conflicts: 0,
+        malformed: 0,
+        last_code: None,
+        last_detail: None,
+    }
+}
+
+/// Runs of a task that are not finished.
+pub fn open_runs(rows: &dyn Rows, task: &Name) -> Result<i64, Fault> {
+    let counts = crate::store::kinds::count::by_status(
+        rows,
+        &crate::store::kinds::count::task_statuses(task),
+    )?;
+    Ok(counts.iter().filter(|(status, _)| !status.is_final()).map(|(_, count)| count).sum())
+}

@@ -1,0 +1,3 @@
+//! Acts on tasks.
+
+pub mod register;

@@ -1,0 +1,73 @@
+//! The attempts log: one row a try, under the id of the outbox row it was made for.
+
+use bincode::{Decode, Encode};
+
+use crate::base::id::Id;
+use crate::base::time::Time;
+use crate::model::delivery::Attempt;
+use crate::store::codec::{self, Record};
+use crate::store::fault::Fault;
+use crate::store::key::Key;
+use crate::store::rows::{Rows, Span, collect};
+use crate::store::tables::Table;
+use crate::store::tx::Tx;
+
+/// Most attempts that one page shows.
+pub const ATTEMPTS_SHOWN_MAX: usize = 200;
+
+#[derive(Encode, Decode)]
+struct AttemptRow {
+    number: u32,
+    started_at: i64,
+    elapsed_ms: u32,
+    status: Option<u16>,
+    class: String,
+    detail: String,
+    body: Vec<u8>,
+    next_at: Option<i64>,
+    late: bool,
+}
+
+impl Record for AttemptRow {
+    const KIND: &'static str = "attempt";
+}
+
+/// `line` counts what was written for this owner, late results included.
+pub fn put(tx: &mut Tx<'_>, owner: Id, attempt: &Attempt) {
+    let row = AttemptRow {
+        number: attempt.number,
+        started_at: attempt.started_at.0,
+        elapsed_ms: attempt.elapsed_ms,
+        status: attempt.status,
+        class: attempt.class.clone(),
+        detail: attempt.detail.clone(),
+        body: attempt.body.clone(),
+        next_at: attempt.next_at.map(|t| t.0),
+        late: attempt.late,
+    };
+    // A late result may stand beside the timely one of the same number.
+    let key = Key::new(Table::Attempt).id(owner).u32(attempt.number).u8(u8::from(attempt.late));
+    let key = if attempt.late { key.time(tx.now()) } else { key };
+    tx.put(key, &row);
+}
+
+/// The latest attempts of an owner, newest first.
+pub fn latest(rows: &dyn Rows, owner: Id, limit: usize) -> Result<Vec<Attempt>, Fault> {
+    let span = Span::prefix(&Key::new(Table::Attempt).id(owner)).newest_first();
+    collect(rows, &span, limit)?.iter().map(|(_, value)| read(value)).collect()
+}
+
+fn read(value: &[u8]) -> Result<Attempt, Fault> {
+    let row: AttemptRow = codec::decode(value)?;
+    Ok(Attempt {
+        number: row.number,
+        started_at: Time(row.started_at),
+        elapsed_ms: row.elapsed_ms,
+        status: row.status,
+        class: row.class,
+        detail: row.detail,
+        body: row.body,
+        next_at: row.next_at.map(Time),
+        late: row.late,
+    })
+}

@@ -1,0 +1,146 @@
+//! Counters that live in the write path, so that no page depends on a scan.
+
+use crate::base::name::Name;
+use crate::model::delivery::{Lane, RowState};
+use crate::model::run::Status;
+use crate::store::fault::Fault;
+use crate::store::key::{Key, KeyReader, after_prefix};
+use crate::store::rows::{Rows, Span, counter, first_key, read_count};
+use crate::store::tables::Table;
+use crate::store::tx::Tx;
+
+/// What is counted. The numbers are on disk.
+mod scope {
+    pub const ALL: u8 = 1;
+    pub const TASK: u8 = 2;
+    pub const ENV: u8 = 3;
+    pub const SLOTS: u8 = 4;
+    pub const OUTBOX: u8 = 5;
+    pub const TOTAL: u8 = 6;
+}
+
+/// Runs of a status, in all.
+pub fn all(status: Status) -> Key {
+    Key::new(Table::Count).u8(scope::ALL).u8(status as u8)
+}
+
+/// Runs of a status of one task.
+pub fn task(task: &Name, status: Status) -> Key {
+    Key::new(Table::Count).u8(scope::TASK).text(task.as_str()).u8(status as u8)
+}
+
+/// Runs of a status of one env.
+pub fn env(org: &Name, env: &Name, status: Status) -> Key {
+    Key::new(Table::Count).u8(scope::ENV).text(org.as_str()).text(env.as_str()).u8(status as u8)
+}
+
+/// Places taken under the concurrency limit of a task.
+pub fn slots(task: &Name) -> Key {
+    Key::new(Table::Count).u8(scope::SLOTS).text(task.as_str())
+}
+
+/// Places taken under the limit of one lane of a task.
+pub fn lane_slots(task: &Name, lane: &Lane) -> Key {
+    slots(task).text(&lane.org).text(&lane.env).text(&lane.key)
+}
+
+/// Rows of the outbox: waiting or ready (0), leased (1), dead (2).
+fn outbox(state: u8) -> Key {
+    Key::new(Table::Count).u8(scope::OUTBOX).u8(state)
+}
+
+pub fn outbox_state(state: RowState) -> Key {
+    outbox(match state {
+        RowState::Ready | RowState::Waiting => 0,
+        RowState::Leased { .. } => 1,
+    })
+}
+
+pub fn outbox_dead() -> Key {
+    outbox(2)
+}
+
+/// Everything that ever happened: a number that only grows, for rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Total {
+    Created = 1,
+    Completed = 2,
+    Failed = 3,
+    Finished = 4,
+    Attempts = 5,
+    LateResults = 6,
+    HooksFailed = 7,
+}
+
+pub fn total(total: Total) -> Key {
+    Key::new(Table::Count).u8(scope::TOTAL).u8(total as u8)
+}
+
+pub fn read_total(rows: &dyn Rows, which: Total) -> Result<i64, Fault> {
+    counter(rows, &total(which))
+}
+
+/// Moves the three counters that a run's status stands in.
+pub fn move_status(
+    tx: &mut Tx<'_>,
+    of: (&Name, &Name, &Name),
+    from: Option<Status>,
+    to: Option<Status>,
+) {
+    let (task_name, org, env_name) = of;
+    for (status, delta) in [(from, -1), (to, 1)] {
+        if let Some(status) = status {
+            tx.count(all(status), delta);
+            tx.count(task(task_name, status), delta);
+            tx.count(env(org, env_name, status), delta);
+        }
+    }
+}
+
+/// A task's or an env's counters in one go: statuses that count 0 are absent.
+pub fn by_status(rows: &dyn Rows, scope_key: &Key) -> Result<Vec<(Status, i64)>, Fault> {
+    let mut found = Vec::new();
+    rows.scan(&Span::prefix(scope_key), &mut |key, value| {
+        let number = key.last().copied().unwrap_or_default();
+        let status = super::word(Status::from_number(number), "status", number)?;
+        found.push((status, read_count(value)?));
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+pub fn all_statuses() -> Key {
+    Key::new(Table::Count).u8(scope::ALL)
+}
+
+pub fn task_statuses(task: &Name) -> Key {
+    Key::new(Table::Count).u8(scope::TASK).text(task.as_str())
+}
+
+pub fn env_statuses(org: &Name, env: &Name) -> Key {
+    Key::new(Table::Count).u8(scope::ENV).text(org.as_str()).text(env.as_str())
+}
+
+/// Every env that has runs, up to `limit`, found by jumping from one to the next.
+pub fn envs(rows: &dyn Rows, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
+    jump(rows, Span::prefix(&Key::new(Table::Count).u8(scope::ENV)), limit)
+}
+
+/// The envs of one org that have runs.
+pub fn envs_of(rows: &dyn Rows, org: &Name, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
+    jump(rows, Span::prefix(&Key::new(Table::Count).u8(scope::ENV).text(org.as_str())), limit)
+}
+
+fn jump(rows: &dyn Rows, mut span: Span, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
+    let mut found = Vec::new();
+    while found.len() < limit && !span.is_empty() {
+        let Some(key) = first_key(rows, &span)? else { break };
+        let mut reader = KeyReader::new(&key);
+        reader.u8()?;
+        let (org, env) = (super::name(&reader.text()?)?, super::name(&reader.text()?)?);
+        span.lo = after_prefix(env_statuses(&org, &env).bytes());
+        found.push((org, env));
+    }
+    Ok(found)
+}
