@@ -1,5 +1,6 @@
 //! Tidegate: a run appliance.
 
 pub mod base;
+pub mod front;
 pub mod model;
 pub mod work;
