@@ -2,6 +2,8 @@
 
 pub mod base;
 pub mod engine;
+pub mod front;
 pub mod ledger;
 pub mod model;
 pub mod store;
+pub mod work;

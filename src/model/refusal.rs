@@ -106,6 +106,7 @@ codes! {
     FlushFailed "flush_failed" FlushFailed "The run is kept, but its synchronous delivery did not succeed.";
     NotReady "not_ready" Unavailable "The store is opening or recovering.";
     ReadOnly "unavailable_read_only" Unavailable "The disk is full: reads go on, writes come back once there is room.";
+    Crowded "unavailable_crowded" Unavailable "All connections are in use; nothing was read; try again after `Retry-After`.";
     Unknown "unavailable_unknown" Unavailable "The outcome is unknown: retry with the same idempotency key.";
     ShuttingDown "unavailable_stopping" Unavailable "The appliance is stopping.";
 }

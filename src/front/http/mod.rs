@@ -1,0 +1,4 @@
+//! The HTTP door.
+
+pub mod deadline;
+pub mod server;

@@ -1,0 +1,3 @@
+//! Floor 5, the doors: how the outside asks for something.
+
+pub mod http;

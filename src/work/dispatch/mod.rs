@@ -1,0 +1,5 @@
+//! Dispatch: carrying runs to their agents over HTTP.
+
+pub mod address;
+pub mod guard;
+pub mod sender;

@@ -1,0 +1,3 @@
+//! Floor 5, the duties: what Tidegate does by itself, without being asked.
+
+pub mod dispatch;
