@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::fmt::Display;
 
+use super::parts::Prose;
 use super::text;
 
 fn number(value: &dyn Display) -> u64 {
@@ -27,4 +28,10 @@ pub fn bytes(value: impl Display, _: &dyn askama::Values) -> Result<String, Infa
 #[askama::filter_fn]
 pub fn short(value: impl Display, _: &dyn askama::Values) -> Result<String, Infallible> {
     Ok(text::short_id(&value.to_string()))
+}
+
+/// Words in backticks become code.
+#[askama::filter_fn]
+pub fn prose(value: impl Display, _: &dyn askama::Values) -> Result<Prose, Infallible> {
+    Ok(Prose::new(&value.to_string()))
 }

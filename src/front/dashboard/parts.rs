@@ -173,6 +173,30 @@ impl RunLink {
     }
 }
 
+/// A sentence in which the words between backticks are code, as in the messages of refusals.
+#[derive(Clone, Debug, Default, Template)]
+#[template(path = "parts/prose.html")]
+pub struct Prose {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug)]
+struct Piece {
+    code: bool,
+    text: String,
+}
+
+impl HtmlSafe for Prose {}
+
+impl Prose {
+    pub fn new(text: &str) -> Prose {
+        let paired = text.matches('`').count() / 2 * 2;
+        let pieces = text.splitn(paired + 1, '`').enumerate();
+        let piece = |(at, text): (usize, &str)| Piece { code: at % 2 == 1, text: text.to_owned() };
+        Prose { pieces: pieces.map(piece).collect() }
+    }
+}
+
 /// A link with its words.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
@@ -288,6 +312,15 @@ mod tests {
         assert!(!link.contains("<\""), "{link}");
         assert!(When::at(now, now).to_string().contains("2023-11-14 22:13:20.000 UTC"));
         assert!(When::default().to_string().contains('–'));
+    }
+
+    #[test]
+    fn backticks_become_code() {
+        assert_eq!(
+            Prose::new("no task `<a>`; `x").to_string().trim_end(),
+            "no task <code>&#60;a&#62;</code>; `x"
+        );
+        assert_eq!(Prose::new("").to_string().trim_end(), "");
     }
 
     #[test]
