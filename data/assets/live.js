@@ -40,6 +40,7 @@
     if (!selection.isCollapsed && selection.rangeCount && selection.getRangeAt(0).intersectsNode(old)) return true;
     if (old.querySelector("input:not([type=checkbox]):focus, select:focus, textarea:focus")) return true;
     if ([...old.querySelectorAll("input:not([type=hidden])")].some((box) => box.value !== box.defaultValue)) return true;
+    if (old.querySelector("[data-said]")) return true;
     return restless() && old.querySelector("a:hover, button:hover, summary:hover") !== null;
   }
 
@@ -121,7 +122,9 @@
 
   // The clipboard needs a secure origin; over plain HTTP the old command still works.
   async function copy(text) {
-    if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(text);
+    if (navigator.clipboard && isSecureContext) {
+      try { await navigator.clipboard.writeText(text); return; } catch { /* refused: the old way */ }
+    }
     const box = document.createElement("textarea");
     box.value = text;
     box.className = "offscreen";

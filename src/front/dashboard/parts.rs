@@ -168,8 +168,8 @@ pub struct RunLink {
 impl HtmlSafe for RunLink {}
 
 impl RunLink {
-    pub fn to(id: impl ToString) -> RunLink {
-        RunLink { id: id.to_string() }
+    pub fn to(id: impl Into<String>) -> RunLink {
+        RunLink { id: id.into() }
     }
 }
 
