@@ -1,3 +1,4 @@
-//! Floor 5, the doors: how the outside asks for something.
+//! Floor 5, the doors: how the outside asks for something, over HTTP and on pages.
 
+pub mod dashboard;
 pub mod http;

@@ -1,0 +1,30 @@
+//! The pages: view structs of plain data, their templates, and the files beside them.
+//!
+//! A page is one struct that derives [`askama::Template`]; `templates/` holds its text, with loops
+//! and ifs only. Everything that needs thought (relative times, colours of states, geometry of
+//! charts) is done here, in functions over plain values, so that a page can be rendered and looked
+//! at without a store. Whoever serves a page fills the struct and calls `render`.
+//!
+//! Rules of the house: askama escapes every value; no inline style or script, so that
+//! [`assets::CONTENT_SECURITY_POLICY`] holds; every page works without scripts; forms post to page
+//! paths (never to `/v1`) and are answered with a redirect to the path in their `back` field.
+
+pub mod assets;
+pub mod chart;
+pub mod docs;
+pub mod endpoints;
+pub mod error;
+mod filters;
+pub mod json;
+pub mod outbox;
+pub mod overview;
+pub mod parts;
+pub mod run;
+pub mod runs;
+pub mod shell;
+pub mod text;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! The first page: is everything well, and if not, where.
+
+use askama::Template;
+
+use super::chart::Chart;
+use super::filters;
+use super::parts::{Badge, RunLink, When};
+use super::shell::Shell;
+
+/// `GET /`
+#[derive(Clone, Debug, Default, Template)]
+#[template(path = "overview.html")]
+pub struct OverviewPage {
+    pub shell: Shell,
+    /// One card per status, in the order of a run's life.
+    pub statuses: Vec<StatusCard>,
+    /// Runs created per second over the last minute, as [`super::text::rate`] gives it.
+    pub created_per_s: String,
+    /// Runs finished per second over the last minute.
+    pub finished_per_s: String,
+    /// Created, completed and failed per second of the last 30 minutes.
+    pub chart: Chart,
+    pub outbox: OutboxCard,
+    pub endpoints: Vec<EndpointLine>,
+    pub tasks: Vec<TaskLine>,
+    pub store: StoreCard,
+    /// The latest ten failures, newest first.
+    pub failures: Vec<FailureLine>,
+    /// A command that creates a run; shown while there are no runs at all.
+    pub first_run_curl: String,
+    /// There is not a single run yet.
+    pub no_runs: bool,
+}
+
+/// How many runs have a status.
+#[derive(Clone, Debug, Default)]
+pub struct StatusCard {
+    /// As [`Badge::run`] gives it.
+    pub state: Badge,
+    pub count: u64,
+    /// The Runs page with this status.
+    pub href: String,
+    /// The count asks for attention: shown in the colour of the state.
+    pub alert: bool,
+}
+
+/// The outbox in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct OutboxCard {
+    pub due: u64,
+    pub leased: u64,
+    pub dead: u64,
+    pub paused_scopes: u64,
+    /// Age of the oldest due row as [`super::text::span`] gives it; empty for none.
+    pub oldest_due: String,
+    /// The oldest due row is older than it should be.
+    pub oldest_late: bool,
+}
+
+/// One endpoint in a line.
+#[derive(Clone, Debug, Default)]
+pub struct EndpointLine {
+    pub name: String,
+    pub state: Badge,
+    /// Over the last five minutes, as [`super::text::percent`] gives it.
+    pub success: String,
+    pub in_flight: u64,
+    pub last_error: String,
+}
+
+/// One task in a line.
+#[derive(Clone, Debug, Default)]
+pub struct TaskLine {
+    pub name: String,
+    /// For example `push, sync` or `pull resize`.
+    pub delivery: String,
+    pub waiting: u64,
+    /// Age of the oldest waiting run as [`super::text::span`] gives it; empty for none.
+    pub oldest_waiting: String,
+    pub executing: u64,
+    pub failed: u64,
+    /// The task's concurrency limit; `None` for unlimited.
+    pub limit: Option<u64>,
+}
+
+impl TaskLine {
+    /// Executing runs have reached the limit.
+    pub fn full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.executing >= limit)
+    }
+}
+
+/// The store and the process.
+#[derive(Clone, Debug, Default)]
+pub struct StoreCard {
+    pub file_bytes: u64,
+    /// Free room on the disk; `None` when it is not known.
+    pub disk_free_bytes: Option<u64>,
+    /// As [`super::text::micros`] gives it.
+    pub commit_p50: String,
+    pub commit_p99: String,
+    /// Commands per commit over the last minute, as [`super::text::rate`] gives it.
+    pub batch_size: String,
+    /// As [`super::text::span`] gives it.
+    pub uptime: String,
+    /// Resident memory; `None` when it is not known.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug, Default)]
+pub struct FailureLine {
+    pub run: RunLink,
+    pub task: String,
+    pub state: Badge,
+    pub finished: When,
+    /// Its error in one line, as [`super::text::first_line`] gives it.
+    pub error: String,
+}

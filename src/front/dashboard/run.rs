@@ -1,0 +1,130 @@
+//! One run: what it is, where it stands, what happened, and what can be done with it.
+
+use askama::Template;
+
+use super::filters;
+use super::parts::{Attempt, Badge, Document, RunLink, When};
+use super::shell::Shell;
+
+/// `GET /runs/{id}`
+#[derive(Clone, Debug, Default, Template)]
+#[template(path = "run.html")]
+pub struct RunPage {
+    pub shell: Shell,
+    /// The whole id.
+    pub id: String,
+    pub state: Badge,
+    pub actions: RunActions,
+    pub error: Option<RunError>,
+    /// One sentence while it has not started; empty for none.
+    pub waiting_because: String,
+    pub facts: RunFacts,
+    /// Oldest first.
+    pub timeline: Vec<Step>,
+    /// Newest first.
+    pub attempts: Vec<Attempt>,
+    /// Payload, context, metadata, output: those that are there.
+    pub documents: Vec<Document>,
+    /// Results that came too late to be applied, oldest first.
+    pub late_results: Vec<LateResult>,
+    /// A command that creates the same run anew.
+    pub curl: String,
+    pub related: Vec<RelatedRun>,
+}
+
+/// What the reader may do now; a button that would be refused is not shown.
+#[derive(Clone, Debug, Default)]
+pub struct RunActions {
+    /// `POST /runs/{id}/cancel` with `reason`
+    pub cancel: bool,
+    /// `POST /runs/{id}/replay`
+    pub replay: bool,
+    /// `POST /runs/{id}/retry`: deliver the waiting retry at once.
+    pub retry: bool,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, Default)]
+pub struct RunError {
+    pub code: String,
+    pub message: String,
+}
+
+/// The plain facts. An empty text, an empty moment or `None` is left out.
+#[derive(Clone, Debug, Default)]
+pub struct RunFacts {
+    pub task: String,
+    pub org: String,
+    pub env: String,
+    pub tags: Vec<String>,
+    /// For example `push, sync` or `pull resize`.
+    pub delivery: String,
+    pub created: When,
+    pub due: When,
+    pub started: When,
+    pub finished: When,
+    /// From creation to the first start, see [`super::parts::phase`].
+    pub waited: String,
+    /// From the first start to the end, or to now.
+    pub ran: String,
+    /// From creation to the end.
+    pub total: String,
+    pub attempts: u64,
+    pub attempts_max: u64,
+    /// The moment after which a run that has not started expires.
+    pub expires: When,
+    /// Longest time that it may take, as [`super::text::span`] gives it.
+    pub max_duration: String,
+    pub priority: String,
+    pub concurrency_key: String,
+    pub idempotency_key: String,
+    /// The agent's id; 0 is a value.
+    pub remote_id: Option<u64>,
+    /// `pending`, `live` or `failed`.
+    pub mirror: String,
+    pub fence: Option<u64>,
+    /// The row of the outbox that delivers it, if there is one.
+    pub outbox_row: String,
+    pub parent: RunLink,
+    pub replay_of: RunLink,
+    pub batch: String,
+    /// For example `3 of 12 of …89ab`.
+    pub shard: String,
+    /// For example `step 2 of 4: encode`.
+    pub step: String,
+    pub buffered: bool,
+}
+
+/// A step of the timeline.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// As [`When::clock`] gives it.
+    pub at: When,
+    /// Distance to the first step, see [`super::parts::offset`].
+    pub offset: String,
+    /// Colour, icon and name of what happened.
+    pub what: Badge,
+    pub detail: String,
+    pub attempt: Option<u64>,
+    /// Who did it: a token's name, a duty, an agent; empty for none.
+    pub by: String,
+}
+
+/// A result of an older attempt, kept aside.
+#[derive(Clone, Debug, Default)]
+pub struct LateResult {
+    pub at: When,
+    pub fence: u64,
+    pub body: String,
+}
+
+/// Another run that belongs to this one.
+#[derive(Clone, Debug, Default)]
+pub struct RelatedRun {
+    /// `parent`, `child`, `replay of`, `replayed as`, `shard`.
+    pub relation: String,
+    pub run: RunLink,
+    pub task: String,
+    pub state: Badge,
+    pub created: When,
+}
