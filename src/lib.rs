@@ -1,5 +1,6 @@
 //! Tidegate: a run appliance.
 
+pub mod appliance;
 pub mod base;
 pub mod engine;
 pub mod front;

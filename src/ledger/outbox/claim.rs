@@ -34,8 +34,18 @@ const LANES_VISITED_MAX: usize = 64;
 pub struct Claim {
     pub endpoint: Name,
     pub max: usize,
+    /// Where the claim before it ended.
+    pub turn: Turn,
+}
+
+/// Whose turn it is among the lanes of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
     /// The lane that had the last turn.
-    pub cursor: Option<Lane>,
+    pub last: Option<Lane>,
+    /// The first of the lanes that gave nothing since one gave something: when it comes round
+    /// again there is nothing to claim.
+    pub quiet_since: Option<Lane>,
 }
 
 /// A row that is ours until its lease ends, with all that sending it needs.
@@ -48,6 +58,7 @@ pub struct Delivery {
     pub url: String,
     pub timeout: Span,
     pub secrets: Secrets,
+    /// Unusable 2xx answers that may be retried.
     pub retry_malformed: u32,
     pub started_at: Time,
 }
@@ -56,7 +67,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
     pub deliveries: Vec<Delivery>,
-    pub cursor: Option<Lane>,
+    pub turn: Turn,
     /// There may be more to claim right now.
     pub more: bool,
     /// Nothing more before this moment (a breaker that is open, a pause that ends).
@@ -65,8 +76,8 @@ pub struct Claimed {
 
 pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
     let now = tx.now();
-    let Claim { endpoint: name, mut max, cursor } = command;
-    let mut claimed = Claimed { cursor, ..Claimed::default() };
+    let Claim { endpoint: name, mut max, turn } = command;
+    let mut claimed = Claimed { turn, ..Claimed::default() };
     let paused = Paused::look(tx)?;
     if let Some(pause) = paused.of(tx, &[PauseScope::All, PauseScope::Task(name.clone())], now)? {
         claimed.wake_at = pause.until;
@@ -89,22 +100,20 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
     let secrets = endpoint.as_ref().map(|endpoint| endpoint.secrets.clone());
     let mut source = Source { name: &name, task: task.as_ref(), secrets, paused, now };
     let mut visited = 0;
-    // Lanes looked at in a row that gave nothing: after a whole turn of them there is no more.
-    let mut start: Option<Lane> = None;
     while claimed.deliveries.len() < max && visited < LANES_VISITED_MAX {
-        let Some(lane) = turn(tx, &name, claimed.cursor.as_ref())? else { break };
-        if start.as_ref() == Some(&lane) {
+        let Some(lane) = next_turn(tx, &name, claimed.turn.last.as_ref())? else { break };
+        if claimed.turn.quiet_since.as_ref() == Some(&lane) {
+            claimed.turn.quiet_since = None;
             return Ok(finish(tx, claimed, endpoint.as_mut(), probe));
         }
         visited += 1;
         let room = (max - claimed.deliveries.len()).min(LANE_SHARE);
-        let given = source.take(tx, &lane, room, &mut claimed)?;
-        if given > 0 {
-            start = None;
-        } else if start.is_none() {
-            start = Some(lane.clone());
+        if source.take(tx, &lane, room, &mut claimed)? > 0 {
+            claimed.turn.quiet_since = None;
+        } else if claimed.turn.quiet_since.is_none() && ready::is_marked(tx, &name, &lane)? {
+            claimed.turn.quiet_since = Some(lane.clone());
         }
-        claimed.cursor = Some(lane);
+        claimed.turn.last = Some(lane);
     }
     claimed.more = ready::next_lane(tx, &name, None)?.is_some();
     Ok(finish(tx, claimed, endpoint.as_mut(), probe))
@@ -128,7 +137,7 @@ fn finish(
 }
 
 /// The next marked lane behind the cursor, or the first.
-fn turn(tx: &Tx<'_>, endpoint: &Name, cursor: Option<&Lane>) -> Result<Option<Lane>, Fault> {
+fn next_turn(tx: &Tx<'_>, endpoint: &Name, cursor: Option<&Lane>) -> Result<Option<Lane>, Fault> {
     match ready::next_lane(tx, endpoint, cursor)? {
         Some(lane) => Ok(Some(lane)),
         None if cursor.is_some() => ready::next_lane(tx, endpoint, None),

@@ -50,6 +50,10 @@ pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.remove(mark_key(endpoint, lane));
 }
 
+pub fn is_marked(rows: &dyn Rows, endpoint: &Name, lane: &Lane) -> Result<bool, Fault> {
+    Ok(rows.get(mark_key(endpoint, lane).bytes())?.is_some())
+}
+
 /// The first marked lane of `endpoint` behind `after`, or from the start.
 pub fn next_lane(
     rows: &dyn Rows,

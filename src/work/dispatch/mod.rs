@@ -1,5 +1,6 @@
 //! Dispatch: carrying runs to their agents over HTTP.
 
 pub mod address;
+pub mod core;
 pub mod guard;
 pub mod sender;

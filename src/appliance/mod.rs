@@ -1,0 +1,102 @@
+//! Floor 4: all that a door or a duty may ask for, with plain values in and out.
+//!
+//! [`Appliance`] is the boundary that tests, doors and duties share: a cheap clone over the
+//! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
+//! snapshot. Nothing here knows of HTTP, frames or templates.
+
+pub mod intake;
+pub mod outbox;
+pub mod overview;
+pub mod receivers;
+pub mod runs;
+pub mod tasks;
+
+use std::sync::Arc;
+
+use crate::base::time::{Clock, Time};
+use crate::engine::handle::Handle;
+use crate::engine::hub::Hub;
+use crate::model::refusal::{Code, Refusal};
+use crate::store::disk::Snapshot;
+use crate::store::fault::{Fault, Stop};
+use crate::store::tx::Tx;
+
+/// A cheap handle on everything Tidegate can do.
+#[derive(Clone)]
+pub struct Appliance {
+    handle: Handle,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+}
+
+/// What can be set about the appliance itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Longest time a synchronous create waits for its delivery.
+    pub sync_budget: crate::base::time::Span,
+    /// Largest payload, context, metadata or output, in bytes.
+    pub payload_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { sync_budget: crate::base::time::Span::from_secs(10), payload_bytes_max: 1 << 20 }
+    }
+}
+
+impl Appliance {
+    pub fn new(handle: Handle, clock: Arc<dyn Clock>, settings: Settings) -> Appliance {
+        Appliance { handle, clock, settings: Arc::new(settings) }
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Hints after commits, for duties and live pages.
+    pub fn hub(&self) -> &Hub {
+        self.handle.hub()
+    }
+
+    /// What the writer measures of itself.
+    pub fn writer_figures(&self) -> crate::engine::gauges::WriterFigures {
+        self.handle.gauges().look()
+    }
+
+    /// Sends an act to the writer and waits for its durable answer.
+    async fn call<T, F>(&self, act: F) -> Result<T, Refusal>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
+        T: Send + 'static,
+    {
+        let reply = self.handle.send(act)?;
+        reply.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Refusal> {
+        self.handle.snapshot().map_err(unreadable)
+    }
+}
+
+/// A read that failed; the writer meets the same fault and ends the process if it is one.
+fn unreadable(fault: Fault) -> Refusal {
+    match fault {
+        Fault::Closed => Refusal::new(Code::NotReady, "the store is being opened")
+            .retry_after(crate::base::time::Span::from_secs(1)),
+        fault => {
+            tracing::error!(error = %fault, "a read failed");
+            Refusal::new(Code::Internal, "the store could not be read; the log says more")
+        }
+    }
+}
+
+fn stop_to_refusal(stop: Stop) -> Refusal {
+    match stop {
+        Stop::Refused(refusal) => refusal,
+        Stop::Failed(fault) => unreadable(fault),
+    }
+}
