@@ -1,5 +1,6 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
+pub mod address;
 pub mod breaker;
 pub mod delivery;
 pub mod endpoint;
@@ -10,4 +11,5 @@ pub mod retry;
 pub mod retry_after;
 pub mod run;
 pub mod signature;
+pub mod target;
 pub mod task;

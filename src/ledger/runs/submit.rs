@@ -8,7 +8,7 @@ use crate::ledger::outbox;
 use crate::model::delivery::{OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Mirror, Run, Status};
-use crate::model::task::Task;
+use crate::model::task::{Flush, Task};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
@@ -46,20 +46,23 @@ pub struct Receipt {
     pub run: Run,
     /// It was there already.
     pub cached: bool,
+    /// The caller waits for the first delivery.
+    pub flush: bool,
 }
 
 pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
     if let Some(run) = known(tx, &command, tx.now())? {
-        return Ok(Receipt { run, cached: true });
+        return Ok(Receipt { run, cached: true, flush: false });
     }
     let task = task_rows::get(tx, &command.task)?.ok_or_else(|| no_task(&command.task))?;
-    if task.push().is_none() {
+    let Some(push) = task.push() else {
         let message = format!(
             "task {} is pulled from a stream, which this version cannot serve yet",
             quote(command.task.as_str())
         );
         return Err(Refusal::new(Code::DeliveryUnsupported, message).into());
-    }
+    };
+    let flush = push.flush == Flush::Sync;
     let run = build(tx, command.clone(), &task);
     super::save::create(tx, &run);
     run_rows::put_body(tx, run.id, &command.body);
@@ -69,7 +72,7 @@ pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
         idem::put(tx, &run.org, &run.env, key, &binding);
     }
     outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
-    Ok(Receipt { run, cached: false })
+    Ok(Receipt { run, cached: false, flush })
 }
 
 /// The run that the request's key is bound to, if it is bound.

@@ -5,7 +5,7 @@ use crate::model::delivery::{Lane, RowState};
 use crate::model::run::Status;
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix};
-use crate::store::rows::{Rows, Span, counter, first_key, read_count};
+use crate::store::rows::{Rows, Span, first_key, read_count};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -56,6 +56,11 @@ pub fn outbox_state(state: RowState) -> Key {
     })
 }
 
+/// Counters of rows that are due and of rows that are leased.
+pub fn outbox_open() -> (Key, Key) {
+    (outbox(0), outbox(1))
+}
+
 pub fn outbox_dead() -> Key {
     outbox(2)
 }
@@ -75,10 +80,6 @@ pub enum Total {
 
 pub fn total(total: Total) -> Key {
     Key::new(Table::Count).u8(scope::TOTAL).u8(total as u8)
-}
-
-pub fn read_total(rows: &dyn Rows, which: Total) -> Result<i64, Fault> {
-    counter(rows, &total(which))
 }
 
 /// Moves the three counters that a run's status stands in.

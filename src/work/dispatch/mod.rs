@@ -1,6 +1,7 @@
 //! Dispatch: carrying runs to their agents over HTTP.
 
-pub mod address;
 pub mod core;
-pub mod guard;
+pub mod deliver;
+pub mod driver;
+pub mod resolver;
 pub mod sender;

@@ -21,10 +21,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::guard::{AllowList, BlockedName, GuardedResolver, check_url};
+use super::resolver::{BlockedName, GuardedResolver};
 use crate::base::text::cut;
 use crate::base::time::{Span, Stopwatch};
 use crate::model::outcome::{Answer, FailureKind};
+use crate::model::target::{AllowList, check_url};
 
 /// Room made for a body before any of it is here. An announced length costs its sender nothing,
 /// so it is not trusted with more.

@@ -6,18 +6,15 @@
 //!   the allow list may have shrunk meanwhile;
 //! - the same check judges a host that is an IP address, in every spelling that the URL standard
 //!   folds into one (decimal, hex, octal, mapped), because such a host never meets a resolver;
-//! - [`GuardedResolver`] drops what may not be called from the answer of the name service. The
+//! - the sender's resolver drops what may not be called from the answer of the name service. The
 //!   address that is checked is the address that is connected to, so a name that changes its
 //!   answer between check and use gains nothing.
 //!
 //! Redirects and proxies would go around all three; the sender switches both off.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use super::address::{AddressClass, classify};
@@ -26,10 +23,6 @@ use crate::model::refusal::{Code, Refusal};
 
 /// Longest URL of a receiver, in bytes, as given and as normalised.
 pub const URL_BYTES_MAX: usize = 2_048;
-
-/// Name lookups that run at the same time. Each holds a thread for as long as the name service
-/// keeps silent, and reads of the store share those threads.
-const LOOKUPS_MAX: usize = 32;
 
 /// Hosts and networks that push may reach although they are private (setting `push.allow`).
 ///
@@ -113,7 +106,7 @@ pub fn address_ok(address: IpAddr, allow: &AllowList) -> bool {
 
 /// Whether an address may be called when a name on the allow list resolved to it: also the
 /// private kinds that an agent can live on, but never metadata, link-local or multicast.
-fn address_ok_for_listed_name(address: IpAddr, allow: &AllowList) -> bool {
+pub fn address_ok_for_listed_name(address: IpAddr, allow: &AllowList) -> bool {
     let inside = [AddressClass::Private, AddressClass::Loopback, AddressClass::Shared];
     inside.contains(&classify(address)) || address_ok(address, allow)
 }
@@ -194,64 +187,6 @@ fn check_host(url: &Url, allow: &AllowList) -> Result<(), String> {
 /// A closing dot means the same host.
 fn bare(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
-}
-
-/// A name that resolves only to addresses which may not be called.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} resolves to a {class} address, which may not be called", quote(.name))]
-pub struct BlockedName {
-    pub name: String,
-    /// Of the first address in the answer.
-    pub class: AddressClass,
-}
-
-/// Resolves names by the system's rules and lets only addresses through that may be called.
-///
-/// It is asked once per new connection and keeps nothing: the system's resolver has its own
-/// cache, and an answer kept here would outlive a move of the agent.
-#[derive(Clone, Debug)]
-pub struct GuardedResolver {
-    allow: Arc<AllowList>,
-    lookups: Arc<Semaphore>,
-}
-
-impl GuardedResolver {
-    pub fn new(allow: Arc<AllowList>) -> GuardedResolver {
-        GuardedResolver { allow, lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
-    }
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let GuardedResolver { allow, lookups } = self.clone();
-        Box::pin(async move {
-            let permit = lookups.acquire_owned().await?;
-            let host = name.as_str().to_owned();
-            let found = tokio::task::spawn_blocking(move || {
-                // Held by the thread, not by the request, which may long have given up.
-                let _permit = permit;
-                (host.as_str(), 0).to_socket_addrs().map(Vec::from_iter)
-            })
-            .await??;
-            let open = admit(name.as_str(), found, &allow)?;
-            Ok(Box::new(open.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The addresses out of `found` that may be called; an error when there were only others.
-fn admit(
-    name: &str,
-    mut found: Vec<SocketAddr>,
-    allow: &AllowList,
-) -> Result<Vec<SocketAddr>, BlockedName> {
-    let check = if allow.has_name(name) { address_ok_for_listed_name } else { address_ok };
-    let first = found.first().map(|at| classify(at.ip()));
-    found.retain(|at| check(at.ip(), allow));
-    match first {
-        Some(class) if found.is_empty() => Err(BlockedName { name: name.to_owned(), class }),
-        _ => Ok(found),
-    }
 }
 
 #[cfg(test)]
@@ -381,24 +316,5 @@ mod tests {
             let bad = AllowList::parse(&["localhost", entry]).unwrap_err();
             assert!(bad.to_string().contains(why), "{bad}");
         }
-    }
-
-    #[test]
-    fn resolved_addresses_are_sifted() {
-        let at = |text: &str| -> Vec<SocketAddr> {
-            text.split(' ').map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect()
-        };
-        let none = AllowList::default();
-        assert_eq!(admit("a.example", at("10.0.0.1 8.8.8.8 ::1"), &none), Ok(at("8.8.8.8")));
-        assert_eq!(
-            admit("a.example", at("10.0.0.1 ::1"), &none),
-            Err(BlockedName { name: "a.example".to_owned(), class: AddressClass::Private })
-        );
-        let some = allow(&["a.example", "192.168.7.0/24"]);
-        assert_eq!(admit("a.example", at("10.0.0.1 ::1"), &some), Ok(at("10.0.0.1 ::1")));
-        assert_eq!(admit("b.example", at("192.168.7.9"), &some), Ok(at("192.168.7.9")));
-        assert!(admit("b.example", at("192.168.8.9"), &some).is_err());
-        // Whoever holds a listed name still does not get at the machine's credentials.
-        assert!(admit("a.example", at("169.254.169.254 224.0.0.1"), &some).is_err());
     }
 }
