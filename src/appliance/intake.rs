@@ -78,18 +78,22 @@ impl Appliance {
         }
         match self.flush(token, run.attempts, in_flight).await? {
             Created::Failed { run, .. } => Err(failed(&run)),
-            Created::NotYet { run, .. } if run.status.holds_slot() => Err(Refusal::new(
-                Code::InFlight,
-                "a delivery of this run is under way",
-            )
-            .retry_after(Span::from_secs(2))),
+            Created::NotYet { run, .. } if run.status.holds_slot() => {
+                Err(Refusal::new(Code::InFlight, "a delivery of this run is under way")
+                    .retry_after(Span::from_secs(2)))
+            }
             other => Ok(other),
         }
     }
 
     /// Waits for the end of the first attempt after `attempts_before`, at most the sync budget.
     /// With `current` an attempt that is out already counts.
-    async fn flush(&self, id: RunId, attempts_before: u32, current: bool) -> Result<Created, Refusal> {
+    async fn flush(
+        &self,
+        id: RunId,
+        attempts_before: u32,
+        current: bool,
+    ) -> Result<Created, Refusal> {
         let watch = Stopwatch::start();
         let budget = self.settings.sync_budget;
         let waiter = self.hub().wait_for(id)?;

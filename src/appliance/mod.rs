@@ -7,8 +7,10 @@
 pub mod intake;
 pub mod outbox;
 pub mod overview;
+pub mod pulse;
 pub mod receivers;
 pub mod runs;
+pub mod start;
 pub mod tasks;
 
 use std::sync::Arc;

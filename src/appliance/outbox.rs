@@ -139,7 +139,11 @@ impl Appliance {
         page(&snapshot, state, &fits, limit, cursor).map_err(unreadable)
     }
 
-    pub async fn replay_dead(&self, filter: DeadFilter, dry_run: bool) -> Result<Replayed, Refusal> {
+    pub async fn replay_dead(
+        &self,
+        filter: DeadFilter,
+        dry_run: bool,
+    ) -> Result<Replayed, Refusal> {
         self.call(move |tx| revive::replay(tx, &filter, dry_run)).await
     }
 
@@ -247,7 +251,9 @@ fn page(
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        (OutboxState::Leased, cursor) => timers(view, Timer::Lease, fits, limit, cursor, &mut page)?,
+        (OutboxState::Leased, cursor) => {
+            timers(view, Timer::Lease, fits, limit, cursor, &mut page)?
+        }
         (OutboxState::Due, cursor @ Some(OutboxCursor::Timer(..))) => {
             timers(view, Timer::Deliver, fits, limit, cursor, &mut page)?;
         }

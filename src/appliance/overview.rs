@@ -113,9 +113,8 @@ fn overview(rows: &dyn Rows, writer: WriterFigures) -> Result<Overview, Fault> {
 /// All statuses, also those that count 0.
 fn statuses(rows: &dyn Rows, scope: &crate::store::key::Key) -> Result<Vec<(Status, i64)>, Fault> {
     let found = count::by_status(rows, scope)?;
-    let of = |status: Status| {
-        found.iter().find(|(s, _)| *s == status).map_or(0, |(_, count)| *count)
-    };
+    let of =
+        |status: Status| found.iter().find(|(s, _)| *s == status).map_or(0, |(_, count)| *count);
     Ok(Status::ALL.into_iter().map(|status| (status, of(status))).collect())
 }
 

@@ -9,7 +9,6 @@ use crate::model::delivery::{Attempt, Line};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Run, RunError};
 use crate::store::fault::Fault;
-use crate::store::kinds::run::Body;
 use crate::store::kinds::{attempt as attempts, event, run as run_rows, run_index};
 use crate::store::rows::Rows;
 
@@ -18,6 +17,7 @@ use super::{Appliance, unreadable};
 pub use crate::ledger::ask::list::{Filter, LOOKED_AT_MAX, PAGE_MAX, Page};
 pub use crate::ledger::runs::edit::TAGS_MAX;
 pub use crate::ledger::runs::report::Reported;
+pub use crate::store::kinds::run::Body;
 
 /// Whose things a caller may see; empty means all.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +120,18 @@ impl Appliance {
         view(&self.snapshot()?, run, self.now()).map_err(unreadable)
     }
 
+    /// Why a run has not started; `None` when it has.
+    pub fn waiting_because(&self, run: &Run) -> Result<Option<String>, Refusal> {
+        ask::waiting::because(&self.snapshot()?, run, self.now()).map_err(unreadable)
+    }
+
     /// Like [`run`](Appliance::run), but waits until it is final, at most `span`.
-    pub async fn run_final(&self, id: RunId, scope: &Scope, span: Span) -> Result<RunView, Refusal> {
+    pub async fn run_final(
+        &self,
+        id: RunId,
+        scope: &Scope,
+        span: Span,
+    ) -> Result<RunView, Refusal> {
         let watch = Stopwatch::start();
         let waiter = self.hub().wait_for(id)?;
         loop {
@@ -135,7 +145,12 @@ impl Appliance {
     }
 
     /// A page of runs, newest first.
-    pub fn runs(&self, filter: &Filter, limit: usize, before: Option<RunId>) -> Result<Page, Refusal> {
+    pub fn runs(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        before: Option<RunId>,
+    ) -> Result<Page, Refusal> {
         ask::list::list(&self.snapshot()?, filter, limit, before).map_err(unreadable)
     }
 
@@ -239,7 +254,9 @@ fn applied(reported: Reported) -> Result<Run, Refusal> {
         Reported::Applied(run) => Ok(run),
         Reported::Late { run, fence } => Err(Refusal::new(
             Code::StaleFence,
-            format!("fence {fence} is not that of the attempt that is out: kept aside, not applied"),
+            format!(
+                "fence {fence} is not that of the attempt that is out: kept aside, not applied"
+            ),
         )
         .with_details(serde_json::json!({ "status": run.status.as_str(), "fence": run.fence }))),
     }
@@ -282,9 +299,10 @@ fn history(rows: &dyn Rows, run: &Run) -> Result<History, Fault> {
     }
     lines.extend(event::list(rows, run.id, event::LINES_SHOWN_MAX)?);
     if let Some(finished_at) = run.finished_at {
-        let detail = run.error.as_ref().map_or(String::new(), |error| {
-            format!("{}: {}", error.code, error.message)
-        });
+        let detail = run
+            .error
+            .as_ref()
+            .map_or(String::new(), |error| format!("{}: {}", error.code, error.message));
         let status = run.status.as_str();
         if !lines.iter().any(|line| line.what == status) {
             lines.push(line(finished_at, status, detail, "tidegate", None));

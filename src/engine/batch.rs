@@ -92,9 +92,7 @@ pub fn run_batch(
     minter: &mut Minter,
 ) -> Result<Done, Fault> {
     let outcome = catch_unwind(AssertUnwindSafe(|| prepare(disk, &mut jobs, now, minter)))
-        .unwrap_or_else(|panic| {
-            Err(Fault::Corrupt(format!("a command panicked: {}", said(&*panic))))
-        })
+        .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
         .and_then(|changes| {
             if !changes.is_empty() {
                 disk.commit(&changes)?;
@@ -142,7 +140,8 @@ fn prepare(
     Ok(batch)
 }
 
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic said.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

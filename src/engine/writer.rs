@@ -6,6 +6,7 @@
 //! fault, and a panic, ends the process through [`OnFault`], because restart is the recovery
 //! path that is walked most.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -19,7 +20,7 @@ use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
-use super::batch::{Job, run_batch, unknown};
+use super::batch::{Job, run_batch, said, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;
@@ -59,11 +60,13 @@ pub fn start(
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
-            let mut loop_ = Loop { shared: thread_shared, clock, minter, receiver, dirty: false };
-            // `Loop` closes the queue when it is dropped, also by a panic.
-            if let Err(fault) = loop_.run() {
+            let mut turns = Loop { shared: thread_shared, clock, minter, receiver, dirty: false };
+            let ended = catch_unwind(AssertUnwindSafe(|| turns.run()))
+                .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())));
+            // Dropping it closes the queue and answers whoever still waits.
+            drop(turns);
+            if let Err(fault) = ended {
                 tracing::error!(error = %fault, "the writer stopped");
-                drop(loop_);
                 on_fault(&fault);
             }
         })
@@ -178,9 +181,7 @@ impl Loop {
                 Ok(()) => break,
                 // `Closed`: a reader still holds the old file; it lets go in a moment.
                 Err(Fault::Full(_) | Fault::Closed) => {}
-                Err(fault @ (Fault::Io(_) | Fault::Corrupt(_) | Fault::Newer(_))) => {
-                    return Err(fault);
-                }
+                Err(fault) => return Err(fault),
             }
         }
         self.shared.gauges.read_only.store(false, Ordering::SeqCst);

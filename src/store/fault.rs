@@ -15,6 +15,8 @@ pub enum Fault {
     Newer(String),
     #[error("the store is closed")]
     Closed,
+    #[error("a command broke an invariant: {0}")]
+    Panicked(String),
 }
 
 /// Why an act ended early: an expected no, or a broken promise. `?` serves both.

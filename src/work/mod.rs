@@ -1,3 +1,4 @@
 //! Floor 5, the duties: what Tidegate does by itself, without being asked.
 
 pub mod dispatch;
+pub mod pulse;

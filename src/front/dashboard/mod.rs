@@ -28,3 +28,8 @@ pub mod text;
 mod fixtures;
 #[cfg(test)]
 mod tests;
+
+/// The pages; being wired.
+pub fn routes() -> axum::Router<super::http::state::Front> {
+    axum::Router::new()
+}

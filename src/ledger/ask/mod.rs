@@ -1,4 +1,5 @@
 //! Questions: read-only, over any view of the rows, in bounded work.
 
 pub mod list;
+pub mod newest;
 pub mod waiting;

@@ -79,7 +79,12 @@ pub fn request(delivery: &Delivery, now: Time) -> Outgoing {
     if let Some(traceparent) = &run.traceparent {
         headers.push((HeaderName::from_static("traceparent"), traceparent.clone()));
     }
-    Outgoing { url: delivery.url.clone(), timeout: delivery.timeout, headers, body: Bytes::from(body) }
+    Outgoing {
+        url: delivery.url.clone(),
+        timeout: delivery.timeout,
+        headers,
+        body: Bytes::from(body),
+    }
 }
 
 /// Stored JSON text; it was checked before the row was claimed.

@@ -32,7 +32,9 @@ pub async fn run(appliance: Appliance, sender: Arc<Sender>, stop: CancellationTo
     driver.run(inbox, &stop).await;
     tasks.close();
     if tokio::time::timeout(drain.to_duration(), tasks.wait()).await.is_err() {
-        tracing::warn!("deliveries still out at the end; their keys are sent again after the start");
+        tracing::warn!(
+            "deliveries still out at the end; their keys are sent again after the start"
+        );
     }
 }
 
@@ -131,7 +133,8 @@ async fn claim_and_send(
     match appliance.claim(claim).await {
         Ok(claimed) => {
             let shape = ClaimedShape::of(&claimed);
-            let _ = events.send(Event::Claimed { endpoint: endpoint.clone(), claimed: shape }).await;
+            let _ =
+                events.send(Event::Claimed { endpoint: endpoint.clone(), claimed: shape }).await;
             for delivery in claimed.deliveries {
                 let (appliance, sender) = (appliance.clone(), sender.clone());
                 let (events, endpoint) = (events.clone(), endpoint.clone());

@@ -1,0 +1,185 @@
+//! Composition: opens, builds, starts in order, stops in reverse.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderName;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::appliance::pulse::Pulse;
+use crate::appliance::{self, Appliance};
+use crate::base::entropy::Entropy;
+use crate::base::id::Minter;
+use crate::base::time::{Clock, Span, SystemClock};
+use crate::config::settings::Settings;
+use crate::engine::writer::{OnFault, Writer};
+use crate::front::http::door::Door;
+use crate::front::http::router::router;
+use crate::front::http::server;
+use crate::front::http::state::{About, Front, Probe, Probed};
+use crate::model::refusal::Refusal;
+use crate::model::signature::sign;
+use crate::store::fault::Fault;
+use crate::store::open::{OpenError, RepairProgress, open_dir};
+use crate::work::dispatch::driver;
+use crate::work::dispatch::sender::{self, Outgoing, Sender};
+
+/// How long deliveries that are out may take at the end.
+const DRAIN: Span = Span::from_secs(20);
+
+/// Why the appliance did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] Fault),
+    #[error("deliveries cannot be sent: {0}")]
+    Sender(#[from] sender::SenderError),
+    #[error("the start was refused: {0}")]
+    Refused(#[from] Refusal),
+    #[error("`addresses.json` cannot be written: {0}")]
+    Addresses(io::Error),
+}
+
+/// A running appliance.
+pub struct App {
+    pub appliance: Appliance,
+    pub http: SocketAddr,
+    stop: CancellationToken,
+    duties: Vec<JoinHandle<()>>,
+    doors: Vec<JoinHandle<()>>,
+    writer: Writer,
+    _dir: crate::store::open::DataDir,
+}
+
+/// Opens the store, starts writer, duties and doors; returns once it is ready.
+pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartError> {
+    let stop = CancellationToken::new();
+    let listener = TcpListener::bind(settings.http)
+        .await
+        .map_err(|source| StartError::Listen { address: settings.http, source })?;
+    let http = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address: settings.http, source })?;
+    // The door answers `not_ready` while the store is opened, which may take a while after a kill.
+    let door = Door::default();
+    let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
+    let doors = vec![tokio::spawn(serving)];
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
+    let dir = tokio::task::spawn_blocking(move || open_dir(&path, cache, repair_progress()))
+        .await
+        .expect("opening does not panic")?;
+    let sender = Arc::new(Sender::new(&sender::Settings {
+        allow: settings.allow.clone(),
+        ca_file: settings.ca_file.clone(),
+        ..sender::Settings::default()
+    })?);
+    let (appliance, writer) = appliance::start::start(
+        dir.disk.clone(),
+        clock.clone(),
+        appliance::Settings::default(),
+        on_fault,
+    )?;
+    let recovered = appliance.recover().await?;
+    if recovered > 0 {
+        tracing::info!(deliveries = recovered, "took back claims that were out at the last stop");
+    }
+    for mut task in settings.tasks.clone() {
+        (task.created_at, task.updated_at) = (clock.now(), clock.now());
+        appliance.put_task(task).await?;
+    }
+    let pulse = Arc::new(Pulse::default());
+    let duties = vec![
+        tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
+        tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
+    ];
+    door.open(router(Front {
+        appliance: appliance.clone(),
+        about: Arc::new(About {
+            version: env!("CARGO_PKG_VERSION"),
+            address: format!("http://{http}"),
+            data_dir: settings.data_dir.clone(),
+            started_at: clock.now(),
+            durability: "fsync before every answer".to_owned(),
+        }),
+        pulse,
+        probe: probe(sender, clock),
+        allow: settings.allow,
+        stop: stop.clone(),
+    }));
+    write_addresses(&settings.data_dir, http).map_err(StartError::Addresses)?;
+    Ok(App { appliance, http, stop, duties, doors, writer, _dir: dir })
+}
+
+impl App {
+    /// Stops intake, lets what is out come home, commits, closes the file.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in self.doors.into_iter().chain(self.duties) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the appliance ended badly");
+            }
+        }
+        let writer = self.writer;
+        let ended = tokio::task::spawn_blocking(move || writer.stop()).await;
+        if let Err(error) = ended {
+            tracing::error!(%error, "the writer ended badly");
+        }
+    }
+}
+
+/// Where a running appliance listens, for scripts.
+fn write_addresses(dir: &Path, http: SocketAddr) -> io::Result<()> {
+    let text = serde_json::json!({ "http": format!("http://{http}") }).to_string();
+    let draft = dir.join("tmp-addresses.json");
+    std::fs::write(&draft, text + "\n")?;
+    std::fs::rename(draft, dir.join("addresses.json"))
+}
+
+fn repair_progress() -> RepairProgress {
+    Arc::new(|done| {
+        tracing::info!(percent = (done * 100.0) as u32, "checking the store after a kill")
+    })
+}
+
+/// A signed test call of an operator.
+fn probe(sender: Arc<Sender>, clock: Arc<dyn Clock>) -> Probe {
+    Arc::new(move |task, endpoint| {
+        let (sender, now) = (sender.clone(), clock.now());
+        Box::pin(async move {
+            let Some(push) = task.push().cloned() else {
+                unreachable!("only push tasks have endpoints")
+            };
+            let id = Minter::new(Entropy::from_system()).mint(now).to_string();
+            let body =
+                serde_json::json!({ "test": true, "external_idempotency_key": id }).to_string();
+            let seconds = now.0.div_euclid(1_000);
+            let signature = sign(&id, seconds, body.as_bytes(), endpoint.secrets.active(now));
+            let header = HeaderName::from_static;
+            let sent = sender
+                .send(Outgoing {
+                    url: push.url,
+                    timeout: push.timeout,
+                    headers: vec![
+                        (http::header::CONTENT_TYPE, "application/json".to_owned()),
+                        (header("webhook-id"), id),
+                        (header("webhook-timestamp"), seconds.to_string()),
+                        (header("webhook-signature"), signature),
+                    ],
+                    body: Bytes::from(body),
+                })
+                .await;
+            Probed { answer: sent.answer, elapsed_ms: sent.elapsed_ms }
+        })
+    })
+}

@@ -1,0 +1,45 @@
+//! Exit codes: 0 to 6 are the contract of the command line, the rest say why a running
+//! appliance ended itself.
+
+use crate::app::StartError;
+use crate::store::fault::Fault;
+use crate::store::open::OpenError;
+
+pub const DONE: i32 = 0;
+pub const FAILED: i32 = 1;
+pub const USAGE: i32 = 2;
+pub const BAD_CONFIGURATION: i32 = 3;
+pub const LOCKED: i32 = 4;
+pub const NEWER_DATA: i32 = 5;
+pub const VERIFICATION_FAILED: i32 = 6;
+/// The store failed while running: a restart is the recovery.
+pub const STORE_FAULT: i32 = 10;
+/// A command of the writer broke an invariant.
+pub const WRITER_PANIC: i32 = 11;
+
+/// The code of a start that failed.
+pub fn of_start(error: &StartError) -> i32 {
+    match error {
+        StartError::Open(OpenError::Locked(_)) => LOCKED,
+        StartError::Open(
+            OpenError::Newer { .. } | OpenError::Store { fault: Fault::Newer(_), .. },
+        )
+        | StartError::Store(Fault::Newer(_)) => NEWER_DATA,
+        StartError::Open(OpenError::NotOurs { .. }) => BAD_CONFIGURATION,
+        StartError::Open(_)
+        | StartError::Listen { .. }
+        | StartError::Store(_)
+        | StartError::Sender(_)
+        | StartError::Refused(_)
+        | StartError::Addresses(_) => FAILED,
+    }
+}
+
+/// The code of a fault that ends a running appliance.
+pub fn of_fault(fault: &Fault) -> i32 {
+    match fault {
+        Fault::Panicked(_) => WRITER_PANIC,
+        Fault::Newer(_) => NEWER_DATA,
+        Fault::Full(_) | Fault::Io(_) | Fault::Corrupt(_) | Fault::Closed => STORE_FAULT,
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line: one file a verb, and the exit codes of the contract.
+
+pub mod check;
+pub mod demo;
+pub mod exit;
+pub mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::load::load;
+use crate::config::settings::{BadSetting, Settings};
+
+/// A run appliance: takes runs, keeps them, delivers them and shows them.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the appliance.
+    Serve(serve::Serve),
+    /// Run the appliance with a sample agent and a gentle load, to look around.
+    Demo(demo::Demo),
+    /// Check the settings and end.
+    Check(check::Check),
+    /// Print the version.
+    Version(check::Version),
+}
+
+/// Settings that flags can give.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Common {
+    /// Directory of the data; must be empty or hold a store of Tidegate.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of HTTP; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl Common {
+    /// Defaults, file, environment, flags: in that order.
+    pub fn settings(&self) -> Result<Settings, BadSetting> {
+        let mut written = load(self.config.as_deref(), std::env::vars())?;
+        if let Some(http) = &self.http {
+            written.server.http = Some(http.clone());
+        }
+        if let Some(data_dir) = &self.data_dir {
+            written.server.data_dir = Some(data_dir.clone());
+        }
+        written.check()
+    }
+}
+
+/// Runs the verb that the arguments name; gives the exit code.
+pub fn run() -> i32 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { exit::USAGE } else { exit::DONE };
+        }
+    };
+    match arguments.verb {
+        Verb::Serve(verb) => verb.run(),
+        Verb::Demo(verb) => verb.run(),
+        Verb::Check(verb) => verb.run(),
+        Verb::Version(verb) => verb.run(),
+    }
+}

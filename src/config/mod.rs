@@ -1,0 +1,4 @@
+//! Settings: built-in defaults, then one TOML file, then the environment, then flags.
+
+pub mod load;
+pub mod settings;

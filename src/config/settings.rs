@@ -1,0 +1,120 @@
+//! The settings as they are written, and as they are used once checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::front::http::tasks::PutTask;
+use crate::model::target::AllowList;
+use crate::model::task::{Source, Task};
+
+/// Where HTTP listens unless set.
+pub const HTTP_DEFAULT: &str = "127.0.0.1:5440";
+/// Where the data lies unless set.
+pub const DATA_DIR_DEFAULT: &str = "./tidegate-data";
+
+/// The file, and the same shape from environment and flags.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    pub server: WrittenServer,
+    pub store: WrittenStore,
+    pub push: WrittenPush,
+    pub tasks: std::collections::BTreeMap<String, PutTask>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenServer {
+    /// Address of HTTP, such as `127.0.0.1:5440`; port 0 picks a free one.
+    pub http: Option<String>,
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenStore {
+    /// Memory for pages of the store, in MiB.
+    pub cache_mib: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenPush {
+    /// Hosts and networks that push may reach although they are private.
+    pub allow: Vec<String>,
+    /// Certificates to trust besides the built-in ones, as PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A setting that cannot be used; names the key, the value and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("setting `{key}`: {message}")]
+pub struct BadSetting {
+    pub key: String,
+    pub message: String,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub http: SocketAddr,
+    pub data_dir: PathBuf,
+    pub cache_bytes: usize,
+    pub allow: Arc<AllowList>,
+    pub ca_file: Option<PathBuf>,
+    pub tasks: Vec<Task>,
+}
+
+/// Smallest and largest cache, in MiB.
+const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
+
+impl Written {
+    pub fn check(self) -> Result<Settings, BadSetting> {
+        let bad = |key: &str, message: String| BadSetting { key: key.to_owned(), message };
+        let http = self.server.http.unwrap_or_else(|| HTTP_DEFAULT.to_owned());
+        let http: SocketAddr = http.parse().map_err(|_| {
+            bad(
+                "server.http",
+                format!("expected an address such as `{HTTP_DEFAULT}`, got `{http}`"),
+            )
+        })?;
+        if !http.ip().is_loopback() {
+            return Err(bad(
+                "server.http",
+                format!(
+                    "`{http}` is reachable from outside and access control is not part of this \
+                     version yet: bind a loopback address and put an authenticating proxy before it"
+                ),
+            ));
+        }
+        let cache_mib =
+            self.store.cache_mib.unwrap_or((crate::store::open::CACHE_BYTES >> 20) as u32);
+        if !CACHE_MIB.contains(&cache_mib) {
+            return Err(bad("store.cache_mib", format!("expected 8 to 65536, got {cache_mib}")));
+        }
+        let allow = AllowList::parse(&self.push.allow)
+            .map_err(|entry| bad("push.allow", entry.to_string()))?;
+        let mut tasks = Vec::new();
+        for (name, written) in self.tasks {
+            let key = format!("tasks.{name}");
+            let checked =
+                crate::base::name::Name::new(&name).map_err(|why| bad(&key, why.to_owned()))?;
+            let now = crate::base::time::Time::ZERO;
+            let task =
+                crate::front::http::tasks::check(checked, written, Source::File, &allow, now)
+                    .map_err(|refusal| bad(&key, refusal.message))?;
+            tasks.push(task);
+        }
+        Ok(Settings {
+            http,
+            data_dir: self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
+            cache_bytes: (cache_mib as usize) << 20,
+            allow: Arc::new(allow),
+            ca_file: self.push.ca_file,
+            tasks,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Request bodies: bounded, JSON, refused with the name of what does not fit.
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::deadline::BodyTooSlow;
+use super::error::Error;
+use crate::base::text::cut;
+use crate::model::refusal::{Code, Refusal};
+
+/// Largest request body, in bytes: payload, context and metadata together and their frame.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// A JSON body of a known shape.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<JsonBody<T>, Error> {
+        let bytes = read(request).await?;
+        Ok(JsonBody(parse(&bytes)?))
+    }
+}
+
+/// Like [`JsonBody`], but no body at all stands for `{}`.
+pub struct OptionalBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<OptionalBody<T>, Error> {
+        let bytes = read(request).await?;
+        let blank = bytes.iter().all(u8::is_ascii_whitespace);
+        Ok(OptionalBody(parse(if blank { b"{}" } else { &bytes })?))
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Refusal> {
+    let declared = request
+        .headers()
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let limited = Limited::new(request.into_body(), BODY_BYTES_MAX);
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Err(error) if is_too_slow(&*error) => {
+            Err(Refusal::new(Code::InvalidJson, "the body did not arrive in time"))
+        }
+        Err(_) => Err(Refusal::new(Code::InvalidJson, "the body ended before it was complete")),
+    }
+}
+
+fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<BodyTooSlow>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(Code::TooLarge, format!("a request body has at most {BODY_BYTES_MAX} bytes"))
+        .with_details(serde_json::json!({ "bytes_max": BODY_BYTES_MAX }))
+}
+
+/// Reads JSON; a failure is read a second time to learn where it happened.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(explain::<T>(bytes, &error)),
+    }
+}
+
+fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> Refusal {
+    let text = error.to_string();
+    let message = cut(text.split(" at line ").next().unwrap_or(&text), 300);
+    if !error.is_data() {
+        return Refusal::new(
+            Code::InvalidJson,
+            format!("the body is not JSON: {}", cut(&text, 300)),
+        );
+    }
+    if let Some(field) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next()) {
+        let refusal = Refusal::new(Code::InvalidField, message);
+        return refusal.with_details(serde_json::json!({ "field": field }));
+    }
+    if let Some(field) = message.strip_prefix("missing field `").and_then(|m| m.split('`').next()) {
+        return Refusal::field(field, "it is required");
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error.path().to_string(),
+        Ok(_) => String::new(),
+    };
+    match path.as_str() {
+        "" | "." => Refusal::new(Code::InvalidJson, message),
+        path => Refusal::field(path, message),
+    }
+}

@@ -1,0 +1,104 @@
+//! Query strings: known names only, empty values count as absent, errors name the parameter.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::error::Error;
+use crate::appliance::runs::Scope;
+use crate::base::name::Name;
+use crate::base::text::quote;
+use crate::base::time::{Span, Time};
+use crate::model::refusal::{Code, Refusal};
+
+/// The parameters of a request, each read once.
+#[derive(Clone, Debug, Default)]
+pub struct Query(BTreeMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Error> {
+        let text = parts.uri.query().unwrap_or_default();
+        Ok(Query(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()))
+    }
+}
+
+fn bad(name: &str, message: impl std::fmt::Display) -> Refusal {
+    Refusal::new(Code::InvalidQuery, format!("`{name}`: {message}"))
+        .with_details(serde_json::json!({ "field": name }))
+}
+
+impl Query {
+    /// From form fields.
+    pub fn of(fields: Vec<(String, String)>) -> Query {
+        Query(fields.into_iter().collect())
+    }
+
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).filter(|value| !value.is_empty())
+    }
+
+    pub fn name(&mut self, name: &str) -> Result<Option<Name>, Refusal> {
+        let value = self.text(name);
+        value.map(|text| Name::new(&text).map_err(|why| bad(name, why))).transpose()
+    }
+
+    pub fn number(&mut self, name: &str, max: usize) -> Result<Option<usize>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.parse::<usize>() {
+            Ok(number) if (1..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(bad(name, format!("expected 1 to {max}, got {}", quote(&text)))),
+        }
+    }
+
+    pub fn span(&mut self, name: &str, max: Span) -> Result<Option<Span>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let span = Span::parse(&text).ok_or_else(|| {
+            bad(name, format!("expected a duration such as `10s`, got {}", quote(&text)))
+        })?;
+        if span > max {
+            return Err(bad(name, format!("at most {max}")));
+        }
+        Ok(Some(span))
+    }
+
+    /// RFC 3339, or a length that says how long ago.
+    pub fn time(&mut self, name: &str, now: Time) -> Result<Option<Time>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let time = Time::parse(&text).or_else(|| Span::parse(&text).map(|span| now.minus(span)));
+        time.map(Some).ok_or_else(|| {
+            bad(
+                name,
+                format!("expected an RFC 3339 time or a length such as `1h`, got {}", quote(&text)),
+            )
+        })
+    }
+
+    pub fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        match self.text(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                Err(bad(name, format!("expected `true` or `false`, got {}", quote(other))))
+            }
+        }
+    }
+
+    /// `org` and `env`: whose things are asked for.
+    pub fn scope(&mut self) -> Result<Scope, Refusal> {
+        Ok(Scope { org: self.name("org")?, env: self.name("env")? })
+    }
+
+    /// Refuses whatever was not read: a typo must not pass silently.
+    pub fn end(self) -> Result<(), Refusal> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                Err(Refusal::new(Code::InvalidQuery, format!("unknown parameter {}", quote(&name)))
+                    .with_details(serde_json::json!({ "field": name })))
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! All routes, out of the table of operations, and the layers around them.
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{self, HeaderName, HeaderValue};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+
+use super::describe::openapi;
+use super::error::{no_method, no_route, respond};
+use super::state::Front;
+use super::table::OPERATIONS;
+use crate::front::dashboard;
+use crate::model::refusal::{Code, Refusal};
+
+/// The whole HTTP surface.
+pub fn router(front: Front) -> Router {
+    let mut routes = Router::new();
+    for operation in OPERATIONS {
+        routes = routes.route(operation.path, (operation.handler)());
+    }
+    routes
+        .route("/openapi.json", get(document))
+        .merge(dashboard::routes())
+        .method_not_allowed_fallback(no_method)
+        .fallback(no_route)
+        .layer(CsrfLayer::new())
+        .layer(middleware::map_response(harden))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(front)
+}
+
+async fn document(State(front): State<Front>) -> Response {
+    axum::Json(openapi(OPERATIONS, front.about.version)).into_response()
+}
+
+/// Headers that every answer carries.
+async fn harden(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 3] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A defect in a handler: told to the caller without its insides, and to the log with them.
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(panic = said, "a handler panicked");
+    respond(&Refusal::new(Code::Internal, "a defect of tidegate; its log says more"), None)
+}

@@ -1,0 +1,50 @@
+//! What every handler has at hand.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::appliance::Appliance;
+use crate::appliance::pulse::Pulse;
+use crate::base::time::Time;
+use crate::model::endpoint::Endpoint;
+use crate::model::outcome::Answer;
+use crate::model::target::AllowList;
+use crate::model::task::Task;
+
+/// What a test call to an endpoint came to.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    pub answer: Answer,
+    pub elapsed_ms: u32,
+}
+
+/// Sends a signed test call; the composition hands it in, since doors and duties do not know
+/// each other.
+pub type Probe =
+    Arc<dyn Fn(Task, Endpoint) -> Pin<Box<dyn Future<Output = Probed> + Send>> + Send + Sync>;
+
+/// Shared by all handlers; a cheap clone.
+#[derive(Clone)]
+pub struct Front {
+    pub appliance: Appliance,
+    pub about: Arc<About>,
+    pub pulse: Arc<Pulse>,
+    pub probe: Probe,
+    /// Hosts and networks that push may reach although they are private.
+    pub allow: Arc<AllowList>,
+    pub stop: CancellationToken,
+}
+
+/// What a page says about the appliance itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    pub version: &'static str,
+    pub address: String,
+    pub data_dir: std::path::PathBuf,
+    pub started_at: Time,
+    /// Words for the page header, such as `fsync before every answer`.
+    pub durability: String,
+}

@@ -1,0 +1,69 @@
+//! `GET /v1/status`: the snapshot that pages and scripts read; side-effect free.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::error::Answer;
+use super::query::Query;
+use super::state::Front;
+
+/// Counts, rates and health at a glance.
+pub async fn status(State(front): State<Front>, query: Query) -> Answer {
+    query.end()?;
+    let overview = front.appliance.overview()?;
+    let rates = front.pulse.rates(front.appliance.now());
+    let runs: serde_json::Map<String, serde_json::Value> = overview
+        .statuses
+        .iter()
+        .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
+        .collect();
+    let tasks: Vec<serde_json::Value> = overview
+        .tasks
+        .iter()
+        .map(|task| {
+            json!({
+                "name": task.name, "push": task.push, "concurrency": task.limit,
+                "delayed": task.delayed, "queued": task.queued,
+                "executing": task.executing, "failed": task.failed,
+            })
+        })
+        .collect();
+    let events: Vec<serde_json::Value> = overview
+        .events
+        .iter()
+        .map(|line| json!({ "at": line.at, "what": line.what, "detail": line.detail }))
+        .collect();
+    Ok(Json(json!({
+        "version": front.about.version,
+        "started_at": front.about.started_at,
+        "now": front.appliance.now(),
+        "durability": front.about.durability,
+        "read_only": overview.writer.read_only,
+        "runs": runs,
+        "rates": {
+            "created_per_s": rates.created, "finished_per_s": rates.finished,
+            "failed_per_s": rates.failed, "over_s": rates.over_s,
+        },
+        "outbox": {
+            "due": overview.outbox.due, "leased": overview.outbox.leased,
+            "dead": overview.outbox.dead, "oldest_due": overview.outbox.oldest_due,
+        },
+        "writer": {
+            "commits": overview.writer.commits, "commands": overview.writer.commands,
+            "refused_busy": overview.writer.refused_busy,
+            "commit_p50_ms": overview.writer.commit_p50_ms,
+            "commit_p99_ms": overview.writer.commit_p99_ms,
+            "batch_mean": overview.writer.batch_mean,
+        },
+        "totals": {
+            "created": overview.totals.created, "completed": overview.totals.completed,
+            "failed": overview.totals.failed, "finished": overview.totals.finished,
+            "attempts": overview.totals.attempts, "late_results": overview.totals.late_results,
+        },
+        "tasks": tasks,
+        "events": events,
+    }))
+    .into_response())
+}

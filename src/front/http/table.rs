@@ -1,0 +1,422 @@
+//! Every operation of the API: method, path, what it does, what it takes and answers, and who
+//! handles it.
+
+use axum::routing::{delete, get, post, put};
+
+use super::describe::{Operation, shape};
+use super::run_json::RunJson;
+use super::{endpoints, health, live, outbox, runs, runs_create, status, tasks};
+
+const SCOPE: [(&str, &str, &str); 2] = [
+    ("org", "name", "Look only among the runs of this org."),
+    ("env", "name", "Look only among the runs of this env."),
+];
+
+const RUN: Operation = Operation {
+    method: "GET",
+    path: "",
+    section: "runs",
+    summary: "",
+    notes: &[],
+    query: &SCOPE,
+    body: None,
+    example: "",
+    answers: &[(200, "The run.")],
+    answer: Some(shape::<RunJson<'static>>),
+    handler: || get(health::healthz),
+};
+
+const PLAIN: Operation = Operation { query: &[], answer: None, answers: &[(200, "")], ..RUN };
+
+/// The sections of the reference, in order: anchor, title, introduction.
+pub const SECTIONS: &[(&str, &str, &str)] = &[
+    (
+        "tasks",
+        "Tasks",
+        "A task is a registered kind of work: how it is delivered, retried, timed out and limited.",
+    ),
+    (
+        "runs",
+        "Runs",
+        "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
+    ),
+    ("outbox", "Outbox", "What Tidegate still has to deliver, what is out, and what gave up."),
+    (
+        "endpoints",
+        "Endpoints",
+        "The receivers of push tasks: every push task has one of its own name.",
+    ),
+    ("monitor", "Monitor", "How the appliance is doing."),
+];
+
+/// Every operation.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: "PUT",
+        path: "/v1/tasks/{name}",
+        section: "tasks",
+        summary: "Register or change a task",
+        notes: &[
+            "A push task names a URL that gets signed requests; private addresses are refused unless the setting `push.allow` lists them.",
+            "`concurrency` limits the task, or each concurrency key when its runs have keys.",
+        ],
+        body: Some(shape::<tasks::PutTask>),
+        example: r#"{"delivery": {"push": {"url": "https://agent.example/run"}}, "retry": {"preset": "interactive"}, "concurrency": 10}"#,
+        answers: &[(201, "The task is new."), (200, "The task was changed.")],
+        answer: Some(shape::<tasks::TaskJson>),
+        handler: || put(tasks::put),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/tasks",
+        section: "tasks",
+        summary: "List tasks",
+        query: &[
+            ("limit", "1 to 1000", "Tasks of a page."),
+            ("cursor", "name", "`next_cursor` of the page before."),
+        ],
+        answers: &[(200, "Tasks by name.")],
+        handler: || get(tasks::list),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/tasks/{name}",
+        section: "tasks",
+        summary: "Get a task",
+        answers: &[(200, "The task.")],
+        answer: Some(shape::<tasks::TaskJson>),
+        handler: || get(tasks::get),
+        ..PLAIN
+    },
+    Operation {
+        method: "DELETE",
+        path: "/v1/tasks/{name}",
+        section: "tasks",
+        summary: "Remove a task",
+        notes: &["Refused while it has unfinished runs."],
+        answers: &[(204, "It is gone.")],
+        handler: || delete(tasks::remove),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs",
+        summary: "Create a run",
+        notes: &[
+            "The answer comes after the run is on disk. An idempotency key, in the body or as the header `Idempotency-Key`, makes a repeated request harmless for 24 h.",
+            "For a task with `flush: sync` the answer waits for the first delivery, at most 10 s; `Prefer: respond-async` answers 202 at once. When that delivery does not succeed the answer is 502 `flush_failed`: the run is kept and retried, and the same request with `retry_token` goes on with it.",
+        ],
+        query: &[],
+        body: Some(shape::<runs_create::CreateRun>),
+        example: r#"{"task": "resize", "payload": {"image": "cat.jpg"}, "idempotency_key": "cat-1"}"#,
+        answers: &[
+            (201, "The run is kept."),
+            (200, "An earlier request with the same key or token made it: `cached` is true."),
+            (202, "Kept; its synchronous delivery goes on in the background."),
+            (502, "`flush_failed`: kept, but its synchronous delivery did not succeed."),
+        ],
+        handler: || post(runs_create::create),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs",
+        summary: "List runs",
+        notes: &[
+            "Newest first. A page does bounded work: it may hold fewer runs than `limit` and still have a `next_cursor`.",
+            "`q` takes the words `status: task: org: env: tag: key:`; other words must occur in id, task, tags, key or error.",
+        ],
+        query: &[
+            ("status", "status, or several with commas", "Runs that stand there."),
+            ("task", "name", "Runs of this task."),
+            ("org", "name", "Runs of this org."),
+            ("env", "name", "Runs of this env."),
+            ("tag", "text", "Runs with this tag."),
+            ("from", "time or length", "Created then or later; `1h` means an hour ago."),
+            ("to", "time or length", "Created before."),
+            ("q", "words", "Search."),
+            ("limit", "1 to 200", "Runs of a page; 50 unless given."),
+            ("cursor", "cursor", "`next_cursor` of the page before."),
+        ],
+        answers: &[(200, "A page of runs.")],
+        answer: None,
+        handler: || get(runs::list),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs/{id}",
+        summary: "Get a run",
+        notes: &["With `wait` the answer comes when the run is final or the time is over."],
+        query: &[("wait", "duration up to 60s", "Wait until it is final."), SCOPE[0], SCOPE[1]],
+        handler: || get(runs::get),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs/{id}/events",
+        summary: "Get the timeline of a run",
+        answers: &[(200, "What happened, when, by whom; and the latest attempts.")],
+        answer: None,
+        handler: || get(runs::events),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/cancel",
+        summary: "Cancel a run",
+        notes: &[
+            "At once while it waits; `canceling` while an attempt is out. Repeating it is harmless.",
+        ],
+        body: Some(shape::<runs::CancelRun>),
+        example: r#"{"reason": "no longer needed"}"#,
+        handler: || post(runs::cancel),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/replay",
+        summary: "Replay a run",
+        notes: &["A fresh run with the same task, input, tags and limits."],
+        answers: &[(201, "The fresh run.")],
+        handler: || post(runs::replay),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/tags",
+        summary: "Add tags to a run",
+        notes: &[
+            "All or none; a run has at most 10. The header `Tidegate-Tags-Added` says how many were new.",
+        ],
+        body: Some(shape::<runs::AddTags>),
+        example: r#"{"tags": ["urgent"]}"#,
+        handler: || post(runs::add_tags),
+        ..RUN
+    },
+    Operation {
+        method: "PUT",
+        path: "/v1/runs/{id}/metadata",
+        summary: "Replace the metadata of a run",
+        notes: &["The body is the metadata itself: an object, or null to clear it."],
+        query: &[
+            ("version", "number", "Only when the metadata still has this version."),
+            SCOPE[0],
+            SCOPE[1],
+        ],
+        handler: || put(runs::set_metadata),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/reschedule",
+        summary: "Move the start of a delayed run",
+        body: Some(shape::<runs::Reschedule>),
+        example: r#"{"delay": "10m"}"#,
+        handler: || post(runs::reschedule),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/complete",
+        summary: "Report that the work is done",
+        notes: &[
+            "With `fence` a report of an older attempt is kept aside and answered 409 `stale_fence`.",
+        ],
+        body: Some(shape::<runs::Complete>),
+        example: r#"{"output": {"width": 640}, "fence": 1}"#,
+        handler: || post(runs::complete),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/fail",
+        summary: "Report that the work failed",
+        body: Some(shape::<runs::Fail>),
+        example: r#"{"error": {"code": "no_such_image", "message": "cat.jpg is gone"}, "retryable": false}"#,
+        handler: || post(runs::fail),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/heartbeat",
+        summary: "Send a sign of life",
+        notes: &["The answer shows whether the run is still wanted: it may be `canceling`."],
+        body: Some(shape::<runs::Heartbeat>),
+        example: r#"{"fence": 1}"#,
+        handler: || post(runs::heartbeat),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/outbox",
+        section: "outbox",
+        summary: "List the outbox",
+        query: &[
+            ("state", "`due`, `leased` or `dead`", "Which rows; due unless given."),
+            ("lane", "text", "A task, or one of its lanes as `task/org/env/key`."),
+            ("limit", "1 to 200", "Rows of a page."),
+            ("cursor", "cursor", "`next_cursor` of the page before."),
+        ],
+        answers: &[(200, "A page of rows.")],
+        handler: || get(outbox::list),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/outbox/{id}",
+        section: "outbox",
+        summary: "Get a row of the outbox",
+        answers: &[(200, "The row or dead letter, with its attempts.")],
+        answer: Some(shape::<outbox::RowJson>),
+        handler: || get(outbox::get),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/outbox/{id}/retry",
+        section: "outbox",
+        summary: "Try a row again, now",
+        notes: &[
+            "A waiting row goes out at once. A dead letter gets a new series of attempts under its old id; its run is queued again.",
+        ],
+        answers: &[(200, "The row.")],
+        answer: Some(shape::<outbox::RowJson>),
+        handler: || post(outbox::retry),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/outbox/replay",
+        section: "outbox",
+        summary: "Replay dead letters by filter",
+        notes: &[
+            "`dry_run` counts the same set and changes nothing. At most 1,000 a call: `more` says to repeat it.",
+        ],
+        body: Some(shape::<outbox::ReplayDead>),
+        example: r#"{"filter": {"task": "resize"}, "dry_run": true}"#,
+        answers: &[(200, "How many matched and were replayed.")],
+        handler: || post(outbox::replay),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/outbox/pauses",
+        section: "outbox",
+        summary: "List what is paused",
+        answers: &[(200, "The pauses.")],
+        handler: || get(outbox::pauses),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/outbox/pauses",
+        section: "outbox",
+        summary: "Pause deliveries of a scope",
+        body: Some(shape::<outbox::PutPause>),
+        example: r#"{"scope": "task:resize", "reason": "the agent is being moved", "until": "2h"}"#,
+        answers: &[(201, "It is paused.")],
+        handler: || post(outbox::pause),
+        ..PLAIN
+    },
+    Operation {
+        method: "DELETE",
+        path: "/v1/outbox/pauses",
+        section: "outbox",
+        summary: "Let deliveries of a scope go on",
+        body: Some(shape::<outbox::LiftPause>),
+        example: r#"{"scope": "task:resize"}"#,
+        answers: &[(204, "It goes on.")],
+        handler: || delete(outbox::resume),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/endpoints",
+        section: "endpoints",
+        summary: "List endpoints",
+        answers: &[(200, "Success rate, breaker state and last error of each.")],
+        handler: || get(endpoints::list),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/endpoints/{id}/enable",
+        section: "endpoints",
+        summary: "Enable an endpoint",
+        notes: &["It begins with one probe. A healthy endpoint keeps its counters."],
+        answers: &[(200, "The endpoint.")],
+        answer: Some(shape::<endpoints::EndpointJson>),
+        handler: || post(endpoints::enable),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/endpoints/{id}/disable",
+        section: "endpoints",
+        summary: "Disable an endpoint",
+        notes: &["Nothing is sent to it until it is enabled; runs wait and use up no attempts."],
+        answers: &[(200, "The endpoint.")],
+        answer: Some(shape::<endpoints::EndpointJson>),
+        handler: || post(endpoints::disable),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/endpoints/{id}/test",
+        section: "endpoints",
+        summary: "Send a test call",
+        notes: &[
+            "A signed request with `{\"test\": true}` under an id of its own; no run is touched.",
+        ],
+        answers: &[(200, "What came back.")],
+        answer: Some(shape::<endpoints::TestJson>),
+        handler: || post(endpoints::test),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/endpoints/{id}/rotate-secret",
+        section: "endpoints",
+        summary: "Rotate the signing secret",
+        notes: &[
+            "The answer is the only time the new secret is shown. The old one signs beside it for `overlap`.",
+        ],
+        body: Some(shape::<endpoints::RotateSecret>),
+        example: r#"{"overlap": "24h"}"#,
+        answers: &[(200, "The new secret.")],
+        handler: || post(endpoints::rotate_secret),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/status",
+        section: "monitor",
+        summary: "Get the whole snapshot",
+        answers: &[(200, "Counts, rates, outbox, writer, tasks and events.")],
+        handler: || get(status::status),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/live",
+        section: "monitor",
+        summary: "Listen for changes",
+        notes: &[
+            "Server-sent events: `hello`, then `changed` at most once a second. They say when to look again and carry no data.",
+        ],
+        answers: &[(200, "A stream of events.")],
+        handler: || get(live::live),
+        ..PLAIN
+    },
+    Operation {
+        path: "/healthz",
+        section: "monitor",
+        summary: "Ask whether the process answers",
+        answers: &[(200, "It does.")],
+        handler: || get(health::healthz),
+        ..PLAIN
+    },
+    Operation {
+        path: "/readyz",
+        section: "monitor",
+        summary: "Ask whether runs are taken",
+        answers: &[
+            (200, "They are."),
+            (503, "The store is being opened, is full, or the appliance is stopping."),
+        ],
+        handler: || get(health::readyz),
+        ..PLAIN
+    },
+];

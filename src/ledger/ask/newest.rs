@@ -1,0 +1,19 @@
+//! The newest id in the store: ids minted from now on stay above it.
+
+use crate::base::id::Id;
+use crate::store::fault::Fault;
+use crate::store::key::{Key, last_id};
+use crate::store::rows::{Rows, Span, first_key};
+use crate::store::tables::Table;
+
+/// `None` in a fresh store.
+pub fn newest_id(rows: &dyn Rows) -> Result<Option<Id>, Fault> {
+    let mut newest = None;
+    for table in [Table::Run, Table::Outbox, Table::DeadById, Table::Notice] {
+        let span = Span::prefix(&Key::new(table)).newest_first();
+        if let Some(key) = first_key(rows, &span)? {
+            newest = newest.max(Some(last_id(&key)?));
+        }
+    }
+    Ok(newest)
+}
