@@ -17,7 +17,13 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub fn of(what: &str, clients: usize, took: Duration, mut micros: Vec<u32>, errors: u64) -> Figures {
+    pub fn of(
+        what: &str,
+        clients: usize,
+        took: Duration,
+        mut micros: Vec<u32>,
+        errors: u64,
+    ) -> Figures {
         micros.sort_unstable();
         Figures {
             what: what.to_owned(),

@@ -65,12 +65,17 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> i32 {
-        if !(0.1..=3_600.0).contains(&self.seconds) || self.clients.iter().any(|n| !(1..=4_000).contains(n)) {
+        if !(0.1..=3_600.0).contains(&self.seconds)
+            || self.clients.iter().any(|n| !(1..=4_000).contains(n))
+        {
             eprintln!("tidegate: `--seconds`: 0.1 to 3600, `--clients`: 1 to 4000");
             return exit::USAGE;
         }
         if self.data_dir.join(crate::store::open::STORE_FILE).exists() && !self.keep {
-            eprintln!("tidegate: `{}` holds a store; bench wants an empty directory", self.data_dir.display());
+            eprintln!(
+                "tidegate: `{}` holds a store; bench wants an empty directory",
+                self.data_dir.display()
+            );
             return exit::USAGE;
         }
         block_on(self.measure())
@@ -94,7 +99,8 @@ impl Bench {
             }
         };
         let allow = crate::model::target::AllowList::parse(&["127.0.0.0/8"]);
-        settings.allow = std::sync::Arc::new(allow.expect("a network in the form that is documented"));
+        settings.allow =
+            std::sync::Arc::new(allow.expect("a network in the form that is documented"));
         let app = match app::start(settings, exit_on_fault()).await {
             Ok(app) => app,
             Err(error) => {

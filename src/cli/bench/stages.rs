@@ -137,7 +137,8 @@ impl World {
         let mut tasks = JoinSet::new();
         let gate = Gate::start(self.appliance.clone());
         for _ in 0..64 {
-            let (appliance, payload, gate) = (self.appliance.clone(), self.payload.clone(), gate.clone());
+            let (appliance, payload, gate) =
+                (self.appliance.clone(), self.payload.clone(), gate.clone());
             tasks.spawn(async move {
                 while gate.finished.load(Ordering::Relaxed) + CYCLE_OPEN_MAX < target {
                     gate.wait().await;
@@ -163,7 +164,8 @@ impl World {
         let mut tasks = JoinSet::new();
         let whole = Stopwatch::start();
         for _ in 0..clients {
-            let (appliance, payload, limit) = (self.appliance.clone(), self.payload.clone(), self.seconds);
+            let (appliance, payload, limit) =
+                (self.appliance.clone(), self.payload.clone(), self.seconds);
             tasks.spawn(async move {
                 let mut times = Times::default();
                 while whole.elapsed() < limit {
@@ -179,15 +181,21 @@ impl World {
 
     pub async fn create_http(&self, clients: usize) -> Result<Figures, String> {
         let body = format!("{{\"task\":\"held\",\"payload\":{}}}", self.payload);
-        self.over_http("durable create, HTTP", clients, move |_| ("/v1/runs".to_owned(), Some(body.clone())))
-            .await
+        self.over_http("durable create, HTTP", clients, move |_| {
+            ("/v1/runs".to_owned(), Some(body.clone()))
+        })
+        .await
     }
 
     /// Runs by id, spread over the newest 200.
     pub async fn get(&self, clients: usize) -> Result<Figures, String> {
         let page = self.appliance.runs(&Filter::default(), 200, None);
-        let ids: Vec<RunId> =
-            page.map_err(|refusal| refusal.to_string())?.runs.into_iter().map(|run| run.id).collect();
+        let ids: Vec<RunId> = page
+            .map_err(|refusal| refusal.to_string())?
+            .runs
+            .into_iter()
+            .map(|run| run.id)
+            .collect();
         if ids.is_empty() {
             return Err("there are no runs to read; add the stage `create`".to_owned());
         }
@@ -259,7 +267,8 @@ impl World {
                     gate.created.fetch_add(1, Ordering::Relaxed);
                     if sampled.fetch_add(1, Ordering::Relaxed).is_multiple_of(CYCLE_SAMPLED) {
                         let id = id_of(answer);
-                        let end = appliance.run_final(id, &Scope::default(), Span::from_secs(30)).await;
+                        let end =
+                            appliance.run_final(id, &Scope::default(), Span::from_secs(30)).await;
                         times.note(one, end.is_ok_and(|run| run.run.status == Status::Completed));
                     }
                 }
@@ -289,7 +298,10 @@ impl World {
             ("list, org=default", "/v1/runs?org=default".to_owned()),
             ("list, org and env", "/v1/runs?org=default&env=default".to_owned()),
             ("list, tag (none)", "/v1/runs?tag=none".to_owned()),
-            ("list, q=status:completed task:cycle", "/v1/runs?q=status:completed%20task:cycle".to_owned()),
+            (
+                "list, q=status:completed task:cycle",
+                "/v1/runs?q=status:completed%20task:cycle".to_owned(),
+            ),
             ("list, from 1h ago", "/v1/runs?from=1h".to_owned()),
             ("list, page 1,000", format!("/v1/runs?cursor={deep}")),
             ("overview page", "/".to_owned()),

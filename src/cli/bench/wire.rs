@@ -39,7 +39,8 @@ impl Client {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (start, length) = read_message(&mut self.stream, &mut self.buffer).await?;
-        let status = std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|text| text.parse().ok());
+        let status =
+            std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|text| text.parse().ok());
         let status = status.ok_or_else(|| io::Error::other("no status line"))?;
         Ok((status, &self.buffer[start..start + length]))
     }
