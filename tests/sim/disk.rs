@@ -122,6 +122,19 @@ impl Disk {
         self.state().lies = true;
     }
 
+    /// No trouble has started or is about to.
+    pub fn is_healthy(&self) -> bool {
+        self.state().trouble.is_none()
+    }
+
+    /// Does `act` without trouble, which goes on afterwards: for a test's own reads.
+    pub fn calmly<T>(&self, act: impl FnOnce() -> T) -> T {
+        let trouble = self.state().trouble.take();
+        let done = act();
+        self.state().trouble = trouble;
+        done
+    }
+
     /// How many operations have failed so far.
     pub fn failures(&self) -> u64 {
         self.state().failures
