@@ -58,7 +58,11 @@ fn place(tx: &mut Tx<'_>, before: Option<&OutboxRow>, after: Option<&OutboxRow>)
             }
         }
         (_, Some(row)) if is_in => {
-            if !was_in {
+            if let (true, Some(old)) = (was_in && row.ordered, before) {
+                // Its place depends on whether it is out.
+                ready::remove(tx, old);
+            }
+            if !was_in || row.ordered {
                 ready::add(tx, row);
             }
             if row.state == RowState::Ready {
