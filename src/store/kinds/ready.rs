@@ -56,6 +56,18 @@ pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.remove(mark_key(endpoint, lane));
 }
 
+/// Marks every lane of `endpoint` that has rows, found by jumping from one to the next.
+pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name) -> Result<(), Fault> {
+    let mut span = Span::prefix(&endpoint_key(endpoint));
+    while !span.is_empty() {
+        let Some(key) = first_key(tx, &span)? else { break };
+        let lane = read_lane(&key)?;
+        span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
+        mark(tx, endpoint, &lane);
+    }
+    Ok(())
+}
+
 pub fn is_marked(rows: &dyn Rows, endpoint: &Name, lane: &Lane) -> Result<bool, Fault> {
     Ok(rows.get(mark_key(endpoint, lane).bytes())?.is_some())
 }
