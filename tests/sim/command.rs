@@ -36,6 +36,7 @@ pub enum Command {
     Heartbeat(RunId, u32),
     RetryNow(Id),
     PutTask(Box<Task>),
+    RemoveTask(Name),
     Pause(PauseScope, Option<Span>),
     Resume(PauseScope),
     Enable(Name),
@@ -89,6 +90,7 @@ impl Command {
             Command::Heartbeat(id, fence) => reported(report::heartbeat(tx, id, fence)?),
             Command::RetryNow(id) => revive::retry(tx, id).map(|_| Said::Done)?,
             Command::PutTask(task) => register::put(tx, *task, secret()).map(|_| Said::Done)?,
+            Command::RemoveTask(name) => register::remove(tx, &name).map(|()| Said::Done)?,
             Command::Pause(scope, span) => {
                 let until = span.map(|span| tx.now().plus(span));
                 pauses::pause(tx, scope, "a test".into(), until).map(|_| Said::Done)?

@@ -86,12 +86,7 @@ impl Machine {
     pub fn end(&mut self, how: End, entropy: &mut Entropy) {
         let disk = self.disk();
         match how {
-            End::Power => {
-                let image = disk.cut(entropy);
-                self.hash = self.hash();
-                *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Disk::from_image(image);
-                self.store = None;
-            }
+            End::Power => {}
             End::Kill => {
                 // Nothing that redb does while it is dropped reaches the disk.
                 disk.fail_at(1, Trouble::Lasting(ErrorKind::Other));
@@ -106,6 +101,12 @@ impl Machine {
                 }
                 disk.heal();
             }
+        }
+        if how == End::Power || disk.is_off() {
+            let image = disk.cut(entropy);
+            self.hash = self.hash();
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Disk::from_image(image);
+            self.store = None;
         }
     }
 

@@ -290,9 +290,7 @@ impl Receivers {
             Mood::Conflict => response(409, None, "again"),
             Mood::Gone => response(410, None, "gone"),
             Mood::Broken => response(one(entropy, &[500, 503]), None, "oops"),
-            Mood::Busy => {
-                response(429, Some(one(entropy, &["3", "90", "100000", "soon"])), "busy")
-            }
+            Mood::Busy => response(429, Some(one(entropy, &["3", "90", "100000", "soon"])), "busy"),
             Mood::Silent => failure(FailureKind::Timeout),
             Mood::Unreachable => failure(FailureKind::Connect),
             Mood::DoneUnheard => failure(FailureKind::Protocol),

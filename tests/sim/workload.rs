@@ -34,6 +34,7 @@ enum Act {
     Pause,
     Resume,
     ChangeTask,
+    RemoveTask,
     Switch,
 }
 
@@ -44,6 +45,7 @@ pub struct Workload {
     keyed: Vec<Submit>,
     /// The number of the latest request; it is in its payload, so receivers can tell requests apart.
     number: u64,
+    /// Everything that was ever paused, lifted or not.
     paused: Vec<PauseScope>,
 }
 
@@ -64,6 +66,7 @@ impl Workload {
             (Act::Pause, 1),
             (Act::Resume, 1),
             (Act::ChangeTask, 1),
+            (Act::RemoveTask, 1),
             (Act::Switch, 1),
         ];
         let mix = Mix::random(entropy, &always, &sometimes);
@@ -102,11 +105,9 @@ impl Workload {
                 let output = once_in(entropy, 2).then(|| b"\"by call\"".to_vec());
                 Command::Complete { run: run?, output, fence: fence(entropy) }
             }
-            Act::Fail => Command::Fail {
-                run: run?,
-                retryable: once_in(entropy, 2),
-                fence: fence(entropy),
-            },
+            Act::Fail => {
+                Command::Fail { run: run?, retryable: once_in(entropy, 2), fence: fence(entropy) }
+            }
             Act::RetryNow => Command::RetryNow(run?),
             Act::Replay if self.number < RUNS_MAX => {
                 self.number += 1;
@@ -124,7 +125,8 @@ impl Workload {
                     once_in(entropy, 2).then(|| Span::from_secs(1 + entropy.below(900) as i64));
                 Command::Pause(scope, span)
             }
-            Act::Resume => Command::Resume(self.paused.pop()?),
+            Act::Resume if self.paused.is_empty() => return None,
+            Act::Resume => Command::Resume(one(entropy, &self.paused)),
             Act::ChangeTask => {
                 let at = entropy.below(self.tasks.len() as u64) as usize;
                 let old = &self.tasks[at];
@@ -137,6 +139,7 @@ impl Workload {
                 changed.updated_at = now;
                 Command::PutTask(Box::new(changed))
             }
+            Act::RemoveTask => Command::RemoveTask(one(entropy, &self.tasks).name),
             Act::Switch => {
                 let name = one(entropy, &self.tasks).name;
                 if once_in(entropy, 4) { Command::Disable(name) } else { Command::Enable(name) }
@@ -208,7 +211,10 @@ fn task(text: &str, entropy: &mut Entropy) -> Task {
             url: "https://agent.example/run".to_owned(),
             flush: Flush::Async,
             timeout: Span::from_secs(one(entropy, &[5, 30])),
-            ordering: one(entropy, &[Ordering::None, Ordering::None, Ordering::Key, Ordering::Strict]),
+            ordering: one(
+                entropy,
+                &[Ordering::None, Ordering::None, Ordering::Key, Ordering::Strict],
+            ),
         }),
         retry,
         max_duration: Span::from_mins(one(entropy, &[2, 15, 60])),

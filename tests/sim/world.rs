@@ -20,7 +20,7 @@ use std::io::ErrorKind;
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::{Id, Minter};
 use tidegate::base::time::Time;
-use tidegate::engine::batch::run_batch;
+use tidegate::engine::batch::{look_again, run_batch};
 use tidegate::model::delivery::Purpose;
 use tidegate::model::notice::Notice;
 use tidegate::model::refusal::{Code, Refusal};
@@ -171,10 +171,10 @@ impl World {
             Turn::Time => self.time(),
             Turn::ClockForward => self.shift(1 + nth as i64 / 2),
             Turn::ClockBack => self.shift(-1 - nth as i64 / 2),
-            Turn::PowerLater => self.machine.disk().fail_at(nth, Trouble::PowerOff),
-            Turn::PowerNow => self.restart(End::Power),
-            Turn::Kill => self.restart(End::Kill),
-            Turn::Stop => self.restart(End::Stop),
+            Turn::PowerLater => self.fail_at(nth, Trouble::PowerOff),
+            Turn::PowerNow => self.idle_end(End::Power),
+            Turn::Kill => self.idle_end(End::Kill),
+            Turn::Stop => self.idle_end(End::Stop),
             Turn::FullOnce => self.fail_at(nth, Trouble::Once(ErrorKind::StorageFull)),
             Turn::FullLasting => self.fail_at(nth, Trouble::Lasting(ErrorKind::StorageFull)),
             Turn::ErrorOnce => self.fail_at(nth, Trouble::Once(ErrorKind::Other)),
@@ -283,7 +283,7 @@ impl World {
                     }
                     Fault::Io(_) | Fault::Closed => {
                         let how = one(&mut self.entropy, &[End::Power, End::Kill]);
-                        self.restart(how);
+                        self.restart(how, None);
                     }
                     Fault::Corrupt(_) | Fault::Newer(_) => panic!("the store is damaged: {fault}"),
                 }
@@ -294,7 +294,8 @@ impl World {
     /// Answers reach those who wait for them.
     fn release(&mut self, waiting: Vec<Waiting>, in_line: &[(Vec<u8>, Id)]) {
         let now = self.now();
-        let moved: BTreeSet<Id> = waiting.iter().filter_map(|(command, ..)| moves(command)).collect();
+        let moved: BTreeSet<Id> =
+            waiting.iter().filter_map(|(command, ..)| moves(command)).collect();
         for (command, who, mut answer) in waiting {
             let answer = answer.try_recv().expect("a batch answers all of its commands");
             let text = match &answer {
@@ -374,12 +375,17 @@ impl World {
                 self.machine.disk().heal();
             }
             let store = self.machine.store();
-            match store.reopen().and_then(|()| store.commit_quick_repair()) {
-                Ok(()) => break,
+            let reopened = store.reopen().and_then(|()| store.commit_quick_repair());
+            match reopened.and_then(|()| look_again(store)) {
+                Ok(notices) => {
+                    let commands = self.driver.hints(&notices, self.now());
+                    self.want(commands);
+                    break;
+                }
                 Err(Fault::Full(_) | Fault::Closed) => {}
                 Err(fault) => {
                     self.trace.note(format!("fault while full: {fault}"));
-                    return self.restart(End::Power);
+                    return self.restart(End::Power, None);
                 }
             }
         }
@@ -387,21 +393,27 @@ impl World {
         self.check();
     }
 
+    /// The process ends while nothing is written: everything must be there afterwards.
+    fn idle_end(&mut self, how: End) {
+        let before = self.machine.disk().calmly(|| self.machine.contents().ok());
+        self.restart(how, before);
+    }
+
     /// The process ends and starts again, perhaps several times until it stays.
-    fn restart(&mut self, how: End) {
+    fn restart(&mut self, how: End, mut before: Option<u64>) {
         self.trace.note(format!("the process ends: {how:?}"));
-        // After a fault the store takes no more reads, and a batch may be there or not.
-        let disk = self.machine.disk();
-        let before = disk.calmly(|| self.machine.contents().ok());
         self.machine.end(how, &mut self.entropy);
         self.queue.clear();
         self.receivers.hang_up();
         let mut tries = 0;
-        while let Err(fault) = self.start(before) {
+        while let Err(fault) = self.start(before.take()) {
             self.trace.note(format!("the start fails: {fault}"));
             tries += 1;
             let disk = self.machine.disk();
-            assert!(!disk.is_healthy() || disk.failures() > 0, "no start on a healthy disk: {fault}");
+            assert!(
+                !disk.is_healthy() || disk.failures() > 0,
+                "no start on a healthy disk: {fault}"
+            );
             self.machine.end(End::Power, &mut self.entropy);
             assert!(tries < 20, "the process does not start any more: {fault}");
         }
