@@ -9,7 +9,7 @@ use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Run, Status};
 use crate::store::fault::Stop;
-use crate::store::kinds::{count, outbox as rows, run as run_rows};
+use crate::store::kinds::{count, outbox as rows, run as run_rows, run_index};
 use crate::store::rows::collect;
 use crate::store::tx::Tx;
 
@@ -68,6 +68,10 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         run.step(Event::Revive, now).map_err(runs::refuse)?;
         run.due_at = now;
         run.expires_at = None;
+        if let Some(number) = run.remote_id.take() {
+            // An answer that came after the end told its number: it is asked for again.
+            run_index::remove_remote(tx, number, run.task.as_str(), run.id);
+        }
         runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
         runs::save(tx, &before, &run)?;
         row.fence = run.fence;
