@@ -139,7 +139,11 @@ impl<'a> Picture<'a> {
                 Purpose::Run => id,
                 Purpose::Hook { run, .. } => run,
             };
-            assert!(self.runs.contains_key(run), "row {id} has no run");
+            let run = self.runs.get(run).unwrap_or_else(|| panic!("row {id} has no run"));
+            if let (Purpose::Run, Some(task)) = (&row.purpose, self.tasks.get(&run.task)) {
+                assert_eq!(row.lane, lane_of(Some(task), run), "{id} stands in the wrong lane");
+                assert_eq!(row.ordered, task.is_ordered(), "{id} has the wrong order");
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 //! again with the same seed.
 //!
 //! `TIDEGATE_SIM_SEEDS=5000 cargo test --test sim seeds` runs more of them, from
-//! `TIDEGATE_SIM_FROM` on; `TIDEGATE_SIM_SEED=7` runs that one alone and shows its whole trace
-//! when it fails.
+//! `TIDEGATE_SIM_FROM` on; `TIDEGATE_SIM_SEED=7` runs that one alone and, with `-- --nocapture`,
+//! shows the last `TIDEGATE_SIM_LINES` lines of what happened.
 
 mod checks;
 mod command;
@@ -39,6 +39,9 @@ fn live(seed: u64) -> (u64, u64) {
             world.trace.to_text()
         );
         resume_unwind(panic);
+    }
+    if setting("TIDEGATE_SIM_SEED").is_some() {
+        println!("{}", world.trace.to_text());
     }
     world.hash()
 }

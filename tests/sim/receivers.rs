@@ -78,8 +78,14 @@ impl Receivers {
             (Mood::StolenNumber, 1),
         ];
         let mut mix = Mix::random(entropy, &always, &sometimes);
-        if once_in(entropy, 8) {
-            mix = Mix::random(entropy, &[(Mood::Gone, 1), (Mood::Live, 8)], &sometimes);
+        match entropy.below(8) {
+            0 => mix = Mix::random(entropy, &[(Mood::Gone, 1), (Mood::Live, 8)], &sometimes),
+            // A bad day: the breaker opens.
+            1 | 2 => {
+                let bad = [(Mood::Broken, 9), (Mood::Unreachable, 3), (Mood::LiveWithHooks, 2)];
+                mix = Mix::random(entropy, &bad, &[(Mood::Live, 1), (Mood::DoneUnheard, 2)]);
+            }
+            _ => {}
         }
         Receivers {
             mix,

@@ -3,14 +3,17 @@
 
 use tidegate::base::entropy::Entropy;
 use tidegate::base::hash::Fnv;
-use tidegate::base::id::RunId;
+use tidegate::base::id::{Id, RunId};
 use tidegate::base::name::Name;
 use tidegate::base::time::{Span, Time};
 use tidegate::ledger::runs::submit::Submit;
+use tidegate::model::breaker::State;
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::retry::RetryPolicy;
 use tidegate::model::task::{Delivery, Flush, KeyRule, Ordering, Push, Source, Task};
 use tidegate::store::kinds::run::Body;
+use tidegate::store::kinds::{endpoint, pause};
+use tidegate::store::rows::Rows;
 
 use crate::command::Command;
 use crate::mix::{Mix, once_in, one};
@@ -75,8 +78,15 @@ impl Workload {
         Workload { mix, tasks, keyed: Vec::new(), number: 0, paused: Vec::new() }
     }
 
-    /// The next thing that someone wants; `known` are runs that someone was told of.
-    pub fn next(&mut self, entropy: &mut Entropy, known: &[RunId], now: Time) -> Option<Command> {
+    /// The next thing that someone wants; `known` are runs that someone was told of, `dead` the
+    /// dead letters that an operator sees.
+    pub fn next(
+        &mut self,
+        entropy: &mut Entropy,
+        known: &[RunId],
+        dead: &[Id],
+        now: Time,
+    ) -> Option<Command> {
         let run = (!known.is_empty()).then(|| one(entropy, known));
         Some(match self.mix.pick(entropy) {
             Act::Submit => Command::Submit(Box::new(self.submit(entropy, false)?)),
@@ -107,6 +117,9 @@ impl Workload {
             }
             Act::Fail => {
                 Command::Fail { run: run?, retryable: once_in(entropy, 2), fence: fence(entropy) }
+            }
+            Act::RetryNow if !dead.is_empty() && !once_in(entropy, 3) => {
+                Command::RetryNow(one(entropy, dead))
             }
             Act::RetryNow => Command::RetryNow(run?),
             Act::Replay if self.number < RUNS_MAX => {
@@ -148,10 +161,17 @@ impl Workload {
     }
 
     /// What an operator does when all is well again: endpoints on, pauses lifted.
-    pub fn healing(&mut self) -> Vec<Command> {
-        let resumes = std::mem::take(&mut self.paused).into_iter().map(Command::Resume);
-        let enables = self.tasks.iter().map(|task| Command::Enable(task.name.clone()));
-        resumes.chain(enables).collect()
+    ///
+    /// Nothing else is touched: whoever waits for something else must be woken by it.
+    pub fn healing(&mut self, view: &dyn Rows) -> Vec<Command> {
+        let lifted = pause::list(view).expect("a healthy disk can be read");
+        let resumes = lifted.into_iter().map(|pause| Command::Resume(pause.scope));
+        let names = self.tasks.iter().map(|task| task.name.clone());
+        let disabled = names.filter(|name| {
+            let endpoint = endpoint::get(view, name).expect("a healthy disk can be read");
+            endpoint.is_some_and(|e| matches!(e.breaker.state, State::Disabled { .. }))
+        });
+        resumes.chain(disabled.map(Command::Enable)).collect()
     }
 
     fn submit(&mut self, entropy: &mut Entropy, keyed: bool) -> Option<Submit> {

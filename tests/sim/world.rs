@@ -25,7 +25,9 @@ use tidegate::model::delivery::Purpose;
 use tidegate::model::notice::Notice;
 use tidegate::model::refusal::{Code, Refusal};
 use tidegate::store::fault::Fault;
+use tidegate::store::key::last_id;
 use tidegate::store::kinds::{outbox as rows, ready, run as run_rows};
+use tidegate::store::rows::collect;
 use tokio::sync::oneshot;
 
 use crate::checks;
@@ -197,12 +199,24 @@ impl World {
 
     fn client(&mut self) {
         let now = self.now();
-        let Some(command) = self.workload.next(&mut self.entropy, &self.reference.known, now)
-        else {
+        let (known, dead) = (&self.reference.known, self.dead());
+        let Some(command) = self.workload.next(&mut self.entropy, known, &dead, now) else {
             return;
         };
         let deaf = once_in(&mut self.entropy, 8);
         self.ask(command, if deaf { Who::DeafClient } else { Who::Client });
+    }
+
+    /// Dead letters, of runs and of hooks.
+    fn dead(&self) -> Vec<Id> {
+        self.machine.disk().calmly(|| {
+            // After trouble the store takes no more reads, until it is opened again.
+            let view = self.machine.store().snapshot().ok();
+            view.and_then(|view| collect(&view, &rows::dead_page(None), 100).ok())
+                .map_or_else(Vec::new, |found| {
+                    found.iter().filter_map(|(key, _)| last_id(key).ok()).collect()
+                })
+        })
     }
 
     fn ask(&mut self, command: Command, who: Who) {
@@ -470,7 +484,15 @@ impl World {
         self.trace.note("healing".to_owned());
         self.machine.disk().heal();
         self.receivers.heal();
-        for command in self.workload.healing() {
+        // Whatever is still asked for comes first; a fault may have waited in the store.
+        self.batch(usize::MAX);
+        if self.machine.store().snapshot().is_err() {
+            self.restart(End::Kill, None);
+        }
+        let view = self.machine.store().snapshot().expect("a healthy disk can be read");
+        let commands = self.workload.healing(&view);
+        drop(view);
+        for command in commands {
             self.ask(command, Who::Client);
         }
         for turn in 0.. {
