@@ -5,6 +5,7 @@
 //! `TIDEGATE_SIM_FROM` on; `TIDEGATE_SIM_SEED=7` runs that one alone and, with `-- --nocapture`,
 //! shows the last `TIDEGATE_SIM_LINES` lines of what happened.
 
+mod accidents;
 mod checks;
 mod command;
 mod disk;

@@ -183,7 +183,7 @@ impl Workload {
         let payload = format!(r#"{{"n":{}}}"#, self.number);
         let secs = |entropy: &mut Entropy, below| Span::from_secs(entropy.below(below) as i64);
         Some(Submit {
-            task: task.name.clone(),
+            task: task.name,
             org: name(one(entropy, &["acme", "blue"])),
             env: name(one(entropy, &["prod", "test"])),
             fingerprint: Fnv::default().write_json(payload.as_bytes()).finish(),

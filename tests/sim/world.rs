@@ -20,18 +20,16 @@ use std::io::ErrorKind;
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::{Id, Minter};
 use tidegate::base::time::Time;
-use tidegate::engine::batch::{look_again, run_batch};
+use tidegate::engine::batch::run_batch;
 use tidegate::model::delivery::Purpose;
 use tidegate::model::notice::Notice;
-use tidegate::model::refusal::{Code, Refusal};
 use tidegate::store::fault::Fault;
 use tidegate::store::key::last_id;
 use tidegate::store::kinds::{outbox as rows, ready, run as run_rows};
 use tidegate::store::rows::collect;
 use tokio::sync::oneshot;
 
-use crate::checks;
-use crate::command::{Answer, Command, Said};
+use crate::command::{Answer, Command};
 use crate::disk::Trouble;
 use crate::driver::Driver;
 use crate::machine::{End, Machine};
@@ -42,8 +40,6 @@ use crate::trace::Trace;
 use crate::workload::Workload;
 
 const START: i64 = 1_700_000_000_000;
-/// Turns after healing within which everything must end.
-const HEALING_TURNS_MAX: u32 = 20_000;
 
 #[derive(Clone, Copy, Debug)]
 enum Turn {
@@ -67,7 +63,7 @@ enum Turn {
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+pub enum Who {
     Client,
     /// Its connection is gone: the answer is not heard.
     DeafClient,
@@ -77,19 +73,19 @@ enum Who {
 type Waiting = (Command, Who, oneshot::Receiver<Answer>);
 
 pub struct World {
-    entropy: Entropy,
+    pub entropy: Entropy,
     mix: Mix<Turn>,
-    machine: Machine,
-    minter: Minter,
-    driver: Driver,
-    workload: Workload,
-    receivers: Receivers,
-    reference: Reference,
-    queue: Vec<(Command, Who)>,
+    pub machine: Machine,
+    pub minter: Minter,
+    pub driver: Driver,
+    pub workload: Workload,
+    pub receivers: Receivers,
+    pub reference: Reference,
+    pub queue: Vec<(Command, Who)>,
     /// Milliseconds on the clock that never steps, and how far the wall clock is off.
-    tick: i64,
+    pub tick: i64,
     offset: i64,
-    healed: bool,
+    pub healed: bool,
     pub trace: Trace,
 }
 
@@ -155,7 +151,7 @@ impl World {
         (self.machine.hash(), self.trace.hash())
     }
 
-    fn now(&self) -> Time {
+    pub fn now(&self) -> Time {
         Time(START + self.tick + self.offset)
     }
 
@@ -219,25 +215,25 @@ impl World {
         })
     }
 
-    fn ask(&mut self, command: Command, who: Who) {
+    pub fn ask(&mut self, command: Command, who: Who) {
         self.reference.asked(&command);
         self.queue.push((command, who));
     }
 
     /// What the dispatcher wants.
-    fn want(&mut self, commands: Vec<Command>) {
+    pub fn want(&mut self, commands: Vec<Command>) {
         for command in commands {
             self.ask(command, Who::Driver);
         }
     }
 
     /// Receivers whose time has come answer; the results are reported.
-    fn answers(&mut self) {
+    pub fn answers(&mut self) {
         let reports = self.receivers.answers(self.now(), self.tick, &mut self.entropy);
         self.want(reports.into_iter().map(|report| Command::Settle(Box::new(report))).collect());
     }
 
-    fn calls(&mut self) {
+    pub fn calls(&mut self) {
         for command in self.receivers.calls(self.tick) {
             self.ask(command, Who::Client);
         }
@@ -256,13 +252,13 @@ impl World {
     }
 
     /// The tick at which something happens by itself.
-    fn next_at(&self) -> Option<i64> {
+    pub fn next_at(&self) -> Option<i64> {
         let wake = self.driver.wake_at().map(|at| at.0 - START - self.offset);
         wake.into_iter().chain(self.receivers.next_at()).min()
     }
 
     /// One batch of the engine, as its thread runs it.
-    fn batch(&mut self, most: usize) {
+    pub fn batch(&mut self, most: usize) {
         let take = most.min(self.queue.len());
         if take == 0 {
             return;
@@ -370,152 +366,6 @@ impl World {
                 self.reference.saw(&run.expect("a run that changed is there"));
             }
         });
-    }
-
-    /// As the writer: refuses everything and reopens until there is room.
-    fn wait_for_room(&mut self) {
-        loop {
-            let now = self.now();
-            let waiting: Vec<(Command, Who)> = self.queue.drain(..).collect();
-            for (command, who) in waiting {
-                let answer = Err(Refusal::new(Code::ReadOnly, "the disk is full"));
-                if who == Who::Driver {
-                    let led = self.driver.answered(&command, answer, false, now);
-                    self.want(led.commands);
-                }
-            }
-            self.tick += 500;
-            if once_in(&mut self.entropy, 2) {
-                self.machine.disk().heal();
-            }
-            let store = self.machine.store();
-            let reopened = store.reopen().and_then(|()| store.commit_quick_repair());
-            match reopened.and_then(|()| look_again(store)) {
-                Ok(notices) => {
-                    let commands = self.driver.hints(&notices, self.now());
-                    self.want(commands);
-                    break;
-                }
-                Err(Fault::Full(_) | Fault::Closed) => {}
-                Err(fault) => {
-                    self.trace.note(format!("fault while full: {fault}"));
-                    return self.restart(End::Power, None);
-                }
-            }
-        }
-        self.trace.note("room again".to_owned());
-        self.check();
-    }
-
-    /// The process ends while nothing is written: everything must be there afterwards.
-    fn idle_end(&mut self, how: End) {
-        let before = self.machine.disk().calmly(|| self.machine.contents().ok());
-        self.restart(how, before);
-    }
-
-    /// The process ends and starts again, perhaps several times until it stays.
-    fn restart(&mut self, how: End, mut before: Option<u64>) {
-        self.trace.note(format!("the process ends: {how:?}"));
-        self.machine.end(how, &mut self.entropy);
-        self.queue.clear();
-        self.receivers.hang_up();
-        let mut tries = 0;
-        while let Err(fault) = self.start(before.take()) {
-            self.trace.note(format!("the start fails: {fault}"));
-            tries += 1;
-            let disk = self.machine.disk();
-            assert!(
-                !disk.is_healthy() || disk.failures() > 0,
-                "no start on a healthy disk: {fault}"
-            );
-            self.machine.end(End::Power, &mut self.entropy);
-            assert!(tries < 20, "the process does not start any more: {fault}");
-        }
-        self.check();
-    }
-
-    fn start(&mut self, before: Option<u64>) -> Result<(), Fault> {
-        if !self.healed && once_in(&mut self.entropy, 6) {
-            let nth = 1 + self.entropy.below(80);
-            self.machine.disk().fail_at(nth, Trouble::PowerOff);
-        }
-        self.machine.open()?;
-        self.machine.check_format()?;
-        if let Some(before) = before {
-            assert_eq!(self.machine.contents()?, before, "an idle end of the process changed rows");
-        }
-        self.minter = Minter::new(Entropy::from_seed(self.entropy.next_u64()));
-        if let Some(newest) = self.machine.newest_run()? {
-            self.minter.stay_above(newest);
-        }
-        let now = self.now();
-        loop {
-            let (job, mut answer) = Command::Recover.to_job();
-            run_batch(self.machine.store(), vec![job], now, &mut self.minter)?;
-            match answer.try_recv().expect("a batch answers all of its commands") {
-                Ok(Said::Recovered(0)) => break,
-                Ok(Said::Recovered(_)) => {}
-                other => panic!("recovery was answered by {other:?}"),
-            }
-        }
-        let endpoints = ready::endpoints(&self.machine.store().snapshot()?, 10_000)?;
-        self.machine.disk().heal();
-        let (driver, commands) = Driver::start(endpoints, now);
-        self.driver = driver;
-        self.want(commands);
-        Ok(())
-    }
-
-    fn check(&mut self) {
-        // Questions are asked of a healthy disk: what they find is not what they test.
-        let disk = self.machine.disk();
-        disk.calmly(|| {
-            // After trouble the store takes no more reads, until it is opened again.
-            if let Ok(view) = self.machine.store().snapshot() {
-                self.reference.check(&view, &self.receivers.outputs);
-                checks::check(&view);
-            }
-        });
-    }
-
-    /// Everything is well from now on: what is open must end.
-    fn heal(&mut self) {
-        self.healed = true;
-        self.trace.note("healing".to_owned());
-        self.machine.disk().heal();
-        self.receivers.heal();
-        // Whatever is still asked for comes first; a fault may have waited in the store.
-        self.batch(usize::MAX);
-        if self.machine.store().snapshot().is_err() {
-            self.restart(End::Kill, None);
-        }
-        let view = self.machine.store().snapshot().expect("a healthy disk can be read");
-        let commands = self.workload.healing(&view);
-        drop(view);
-        for command in commands {
-            self.ask(command, Who::Client);
-        }
-        for turn in 0.. {
-            assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
-            self.answers();
-            self.calls();
-            let commands = self.driver.tick(self.now());
-            self.want(commands);
-            if !self.queue.is_empty() {
-                self.batch(usize::MAX);
-            } else if let Some(at) = self.next_at() {
-                self.tick = self.tick.max(at);
-            } else {
-                break;
-            }
-        }
-        assert!(self.open().is_empty(), "nothing will happen any more, yet {}", self.open());
-    }
-
-    fn open(&self) -> String {
-        let view = self.machine.store().snapshot().expect("a healthy disk can be read");
-        let open = checks::open_runs(&view);
-        open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str())).collect()
     }
 }
 
