@@ -70,7 +70,7 @@ impl Command {
         (Box::new(call), answer)
     }
 
-    fn run(self, tx: &mut Tx<'_>) -> Result<Said, Stop> {
+    pub fn run(self, tx: &mut Tx<'_>) -> Result<Said, Stop> {
         let run = |run: Run| Said::Run(Box::new(run));
         let reported = |reported: Reported| Said::Reported(Box::new(reported));
         Ok(match self {

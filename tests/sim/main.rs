@@ -15,6 +15,7 @@ mod mix;
 mod power;
 mod receivers;
 mod reference;
+mod stories;
 mod trace;
 mod workload;
 mod world;
@@ -23,7 +24,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use world::World;
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
 const TURNS: u32 = 220;
 
 fn setting(name: &str) -> Option<u64> {
