@@ -49,6 +49,8 @@ struct Flight {
 
 pub struct Receivers {
     mix: Mix<Mood>,
+    /// Agents want hooks and fail every one of them.
+    hooks_fail: bool,
     healed: bool,
     flights: Vec<Flight>,
     /// Calls that agents will make.
@@ -78,6 +80,7 @@ impl Receivers {
             (Mood::StolenNumber, 1),
         ];
         let mut mix = Mix::random(entropy, &always, &sometimes);
+        let hooks_fail = once_in(entropy, 4);
         match entropy.below(8) {
             0 => mix = Mix::random(entropy, &[(Mood::Gone, 1), (Mood::Live, 8)], &sometimes),
             // A bad day: the breaker opens.
@@ -85,10 +88,15 @@ impl Receivers {
                 let bad = [(Mood::Broken, 9), (Mood::Unreachable, 3), (Mood::LiveWithHooks, 2)];
                 mix = Mix::random(entropy, &bad, &[(Mood::Live, 1), (Mood::DoneUnheard, 2)]);
             }
+            _ if hooks_fail => {
+                let wants = [(Mood::LiveWithHooks, 4), (Mood::Live, 1)];
+                mix = Mix::random(entropy, &wants, &sometimes);
+            }
             _ => {}
         }
         Receivers {
             mix,
+            hooks_fail,
             healed: false,
             flights: Vec::new(),
             calls: Vec::new(),
@@ -109,7 +117,12 @@ impl Receivers {
     ) {
         self.check_claim(&delivery, rows, now);
         self.check_identity(&delivery);
-        let mood = if self.healed { Mood::Done } else { self.mix.pick(entropy) };
+        let is_hook = delivery.row.purpose != Purpose::Run;
+        let mood = match self.mix.pick(entropy) {
+            _ if self.healed => Mood::Done,
+            _ if self.hooks_fail && is_hook => Mood::Broken,
+            mood => mood,
+        };
         let timeout = delivery.timeout.0;
         let took = match mood {
             Mood::Silent => timeout,
@@ -225,10 +238,11 @@ impl Receivers {
         self.flights.clear();
     }
 
-    /// From now on everything is done at once.
+    /// From now on everything is done at once. What is out still ends as it was to end, but does
+    /// not disable an endpoint again.
     pub fn heal(&mut self) {
         self.healed = true;
-        for flight in &mut self.flights {
+        for flight in self.flights.iter_mut().filter(|flight| flight.mood == Mood::Gone) {
             flight.mood = Mood::Done;
         }
     }
