@@ -3,8 +3,9 @@
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::ledger::runs::save as runs;
-use crate::model::breaker::{Notice as Health, Reason};
+use crate::model::breaker::{Notice as Health, Reason, State};
 use crate::model::delivery::{DeadLetter, Line, OutboxRow, Purpose, RowState};
+use crate::model::notice::Notice as Wake;
 use crate::model::outcome::{Case, Hook, Outcome, outcome};
 use crate::model::retry::{Next, Trouble, next_delay};
 use crate::model::run::{Event, Mirror, Run, RunError};
@@ -291,6 +292,11 @@ pub(super) fn record_health(tx: &mut Tx<'_>, name: &Name, outcome: &Outcome) -> 
         Outcome::Dead { .. } => {}
     }
     endpoints::put(tx, &endpoint);
+    if endpoint.breaker.state != State::Closed {
+        // This may have been the probe that others wait for; a hook frees no place that would
+        // wake them.
+        tx.notify(Wake::Work(name.clone()));
+    }
     for item in news {
         tell(tx, name, item);
     }
@@ -314,7 +320,7 @@ pub(super) fn tell(tx: &mut Tx<'_>, name: &Name, news: Health) {
         }
     };
     if matches!(news, Health::Closed | Health::Recovered) {
-        tx.notify(crate::model::notice::Notice::Work(name.clone()));
+        tx.notify(Wake::Work(name.clone()));
     }
     announce(tx, what, detail);
 }

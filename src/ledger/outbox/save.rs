@@ -58,7 +58,12 @@ fn place(tx: &mut Tx<'_>, before: Option<&OutboxRow>, after: Option<&OutboxRow>)
             }
         }
         (_, Some(row)) if is_in => {
-            if !was_in {
+            if let (true, Some(old)) = (was_in && row.ordered, before) {
+                // Its place depends on whether it is out: another may be the head now.
+                ready::remove(tx, old);
+                ready::mark(tx, &row.endpoint, &row.lane);
+            }
+            if !was_in || row.ordered {
                 ready::add(tx, row);
             }
             if row.state == RowState::Ready {

@@ -75,7 +75,12 @@ fn apply(tx: &mut Tx<'_>, row: OutboxRow, mut report: Report) -> Result<(), Stop
 
 /// A result that nobody waits for any more.
 fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
-    let Some(before) = run_rows::get(tx, report.id)? else { return Ok(Settled::Late) };
+    let Some(before) = run_rows::get(tx, report.id)? else {
+        // A hook: it has no timeline of its own, its log keeps the result.
+        log_attempt(tx, report, None, true);
+        tx.count(count::total(Total::LateResults), 1);
+        return Ok(Settled::Late);
+    };
     // The agent reported the end by its own call before it answered ours: all is well.
     let in_time = before.fence == report.fence && before.status.is_final();
     log_attempt(tx, report, None, !in_time);

@@ -8,7 +8,7 @@ use crate::model::refusal::{Code, Refusal};
 use crate::model::signature::Secret;
 use crate::model::task::{Source, Task};
 use crate::store::fault::Stop;
-use crate::store::kinds::{endpoint as endpoints, task as rows};
+use crate::store::kinds::{endpoint as endpoints, ready, task as rows};
 use crate::store::tx::Tx;
 
 /// Most tasks of one appliance.
@@ -28,6 +28,15 @@ pub fn put(tx: &mut Tx<'_>, mut task: Task, secret: Secret) -> Result<(Task, boo
         if old.push().is_some() != task.push().is_some() && open_runs(tx, &task.name)? > 0 {
             let message = "push and pull are exchanged only while a task has no unfinished runs";
             return Err(Refusal::new(Code::TaskInUse, message).into());
+        }
+        // The key decides in which lane a run takes its place, and must find it there at its end.
+        if old.concurrency_key != task.concurrency_key && open_runs(tx, &task.name)? > 0 {
+            let message = "the concurrency key changes only while a task has no unfinished runs";
+            return Err(Refusal::new(Code::TaskInUse, message).into());
+        }
+        if old.concurrency != task.concurrency {
+            // Lanes that were full under the old limit may have room under the new one.
+            ready::mark_all(tx, &task.name)?;
         }
     } else if rows::list(tx, None, TASKS_MAX + 1)?.len() >= TASKS_MAX {
         let message = format!("at most {TASKS_MAX} tasks");

@@ -5,7 +5,7 @@
 
 use crate::base::id::Id;
 use crate::base::name::Name;
-use crate::model::delivery::{Lane, OutboxRow};
+use crate::model::delivery::{Lane, OutboxRow, RowState};
 use crate::model::notice::Notice;
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix};
@@ -21,9 +21,15 @@ fn lane_key(endpoint: &Name, lane: &Lane) -> Key {
     endpoint_key(endpoint).text(&lane.org).text(&lane.env).text(&lane.key)
 }
 
-/// Higher priority first, then older first.
+/// Higher priority first, then older first. In an ordered lane whoever is out, and then whoever
+/// was tried before, stays ahead of all others, also of an older run whose delay is over only now.
 fn row_key(row: &OutboxRow) -> Key {
-    let rank = (i16::from(i8::MAX) - i16::from(row.priority)) as u8;
+    let rank = match row.state {
+        RowState::Leased { .. } => 0,
+        RowState::Ready | RowState::Waiting if row.ordered && row.attempts > 0 => 1,
+        // Priorities end at 100, so this is never below 27.
+        RowState::Ready | RowState::Waiting => (i16::from(i8::MAX) - i16::from(row.priority)) as u8,
+    };
     lane_key(&row.endpoint, &row.lane).u8(rank).id(row.id)
 }
 
@@ -48,6 +54,18 @@ pub fn mark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
 /// The lane is empty or blocked; whatever unblocks it marks it again.
 pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.remove(mark_key(endpoint, lane));
+}
+
+/// Marks every lane of `endpoint` that has rows, found by jumping from one to the next.
+pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name) -> Result<(), Fault> {
+    let mut span = Span::prefix(&endpoint_key(endpoint));
+    while !span.is_empty() {
+        let Some(key) = first_key(tx, &span)? else { break };
+        let lane = read_lane(&key)?;
+        span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
+        mark(tx, endpoint, &lane);
+    }
+    Ok(())
 }
 
 pub fn is_marked(rows: &dyn Rows, endpoint: &Name, lane: &Lane) -> Result<bool, Fault> {
