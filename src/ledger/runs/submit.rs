@@ -12,7 +12,7 @@ use crate::model::task::{Flush, Task};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
-use crate::store::kinds::{idem, run as run_rows, task as task_rows};
+use crate::store::kinds::{count, idem, run as run_rows, task as task_rows};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -173,11 +173,12 @@ pub fn delivery_of(run: &Run, task: &Task) -> OutboxRow {
     }
 }
 
-/// Runs of a task that are not finished.
-pub fn open_runs(rows: &dyn Rows, task: &Name) -> Result<i64, Fault> {
-    let counts = crate::store::kinds::count::by_status(
-        rows,
-        &crate::store::kinds::count::task_statuses(task),
-    )?;
-    Ok(counts.iter().filter(|(status, _)| !status.is_final()).map(|(_, count)| count).sum())
+/// Runs of a task that are not finished, those of commands in the same batch included: a scan of
+/// the counters would not see these.
+pub fn open_runs(tx: &Tx<'_>, task: &Name) -> Result<i64, Fault> {
+    let mut open = 0;
+    for status in Status::ALL.into_iter().filter(|status| !status.is_final()) {
+        open += tx.counter(&count::task(task, status))?;
+    }
+    Ok(open)
 }
