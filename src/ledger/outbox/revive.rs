@@ -38,7 +38,7 @@ pub fn retry(tx: &mut Tx<'_>, id: Id) -> Result<OutboxRow, Stop> {
         };
     }
     let Some(letter) = rows::dead(tx, id)? else { return Err(not_found(&id.to_string()).into()) };
-    Ok(revive(tx, &letter)?)
+    revive(tx, &letter)
 }
 
 pub fn not_found(id: &str) -> Refusal {
