@@ -107,16 +107,19 @@ pub struct Filter {
 
 impl Filter {
     pub fn matches(&self, letter: &DeadLetter) -> bool {
-        let lane = &letter.row.lane;
-        let name = |wanted: &Option<Name>, found: &str| {
-            wanted.as_ref().is_none_or(|name| name.as_str() == found)
-        };
-        name(&self.endpoint, letter.row.endpoint.as_str())
-            && name(&self.org, &lane.org)
-            && name(&self.env, &lane.env)
+        self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == letter.row.endpoint)
             && self.code.as_ref().is_none_or(|code| *code == letter.code)
             && self.from.is_none_or(|from| letter.died_at >= from)
             && self.to.is_none_or(|to| letter.died_at < to)
+    }
+
+    /// Whether the letter belongs to the org and env asked for. The run decides: the lane of a
+    /// strict task names no org, and one shared by the envs of an org names no env.
+    fn owns(&self, run: Option<&Run>) -> bool {
+        let name = |wanted: &Option<Name>, found: Option<&Name>| {
+            wanted.is_none() || wanted.as_ref() == found
+        };
+        name(&self.org, run.map(|run| &run.org)) && name(&self.env, run.map(|run| &run.env))
     }
 }
 
@@ -139,6 +142,13 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if !filter.matches(&letter) {
             continue;
         }
+        let run = match letter.row.purpose {
+            Purpose::Run => run_rows::get(tx, letter.row.id)?,
+            Purpose::Hook { run, .. } => run_rows::get(tx, run)?,
+        };
+        if !filter.owns(run.as_ref()) {
+            continue;
+        }
         if done.matched == REPLAY_MAX {
             done.more = true;
             break;
@@ -147,12 +157,9 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if dry_run {
             continue;
         }
-        let fits = match run_rows::get(tx, letter.row.id)? {
-            Some(run) => {
-                run.status == Status::Failed && tasks::get(tx, &letter.row.endpoint)?.is_some()
-            }
-            None => letter.row.purpose != Purpose::Run,
-        };
+        let failed = run.is_some_and(|run| run.status == Status::Failed)
+            && tasks::get(tx, &letter.row.endpoint)?.is_some();
+        let fits = failed || letter.row.purpose != Purpose::Run;
         if fits {
             revive(tx, &letter)?;
             done.replayed += 1;
