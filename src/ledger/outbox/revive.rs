@@ -5,12 +5,12 @@ use crate::base::name::Name;
 use crate::base::text::quote;
 use crate::base::time::Time;
 use crate::ledger::runs::save as runs;
-use crate::ledger::runs::submit::delivery_of;
+use crate::ledger::runs::submit::{delivery_of, no_task};
 use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Run, Status};
 use crate::store::fault::Stop;
-use crate::store::kinds::{count, outbox as rows, run as run_rows, task as tasks};
+use crate::store::kinds::{count, outbox as rows, run as run_rows, run_index, task as tasks};
 use crate::store::rows::collect;
 use crate::store::tx::Tx;
 
@@ -69,14 +69,18 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         run.step(Event::Revive, now).map_err(runs::refuse)?;
         run.due_at = now;
         run.expires_at = None;
+        if let Some(number) = run.remote_id.take() {
+            // An answer that came after the end told its number: it is asked for again.
+            run_index::remove_remote(tx, number, run.task.as_str(), run.id);
+        }
         runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
         runs::save(tx, &before, &run)?;
         row.fence = run.fence;
-        if let Some(task) = tasks::get(tx, &run.task)? {
-            // The task may have been registered anew, with other lanes.
-            let fresh = delivery_of(&run, &task);
-            (row.lane, row.ordered, row.priority) = (fresh.lane, fresh.ordered, fresh.priority);
-        }
+        // The task may have another order or key by now. Without it the letter is kept: it could
+        // only fail again, and then for good.
+        let task = tasks::get(tx, &row.endpoint)?.ok_or_else(|| no_task(&row.endpoint))?;
+        let fresh = delivery_of(&run, &task);
+        (row.lane, row.ordered, row.priority) = (fresh.lane, fresh.ordered, fresh.priority);
     }
     save(tx, None, Some(&row))?;
     Ok(row)
@@ -153,8 +157,12 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if dry_run {
             continue;
         }
-        let failed = run.is_some_and(|run| run.status == Status::Failed);
-        let fits = failed || letter.row.purpose != Purpose::Run;
+        let fits = match run {
+            Some(run) if letter.row.purpose == Purpose::Run => {
+                run.status == Status::Failed && tasks::get(tx, &letter.row.endpoint)?.is_some()
+            }
+            _ => letter.row.purpose != Purpose::Run,
+        };
         if fits {
             revive(tx, &letter)?;
             done.replayed += 1;

@@ -49,7 +49,7 @@ pub fn settle(tx: &mut Tx<'_>, report: Report) -> Result<Settled, Stop> {
             apply(tx, row, report)?;
             Ok(Settled::Applied)
         }
-        row => late(tx, row, &report),
+        _ => late(tx, &report),
     }
 }
 
@@ -74,13 +74,11 @@ fn apply(tx: &mut Tx<'_>, row: OutboxRow, mut report: Report) -> Result<(), Stop
 }
 
 /// A result that nobody waits for any more.
-fn late(tx: &mut Tx<'_>, row: Option<OutboxRow>, report: &Report) -> Result<Settled, Stop> {
+fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
     let Some(before) = run_rows::get(tx, report.id)? else {
-        // A follow-up: its attempts are all the history that it has.
-        if row.is_some() {
-            log_attempt(tx, report, None, true);
-            tx.count(count::total(Total::LateResults), 1);
-        }
+        // A hook: it has no timeline of its own, its log keeps the result.
+        log_attempt(tx, report, None, true);
+        tx.count(count::total(Total::LateResults), 1);
         return Ok(Settled::Late);
     };
     // The agent reported the end by its own call before it answered ours: all is well.

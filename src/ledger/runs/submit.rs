@@ -173,12 +173,8 @@ pub fn delivery_of(run: &Run, task: &Task) -> OutboxRow {
     }
 }
 
-/// Runs of a task that are not finished, those of commands in the same batch included: a scan of
-/// the counters would not see these.
+/// Runs of a task that are not finished, those of this very batch included.
 pub fn open_runs(tx: &Tx<'_>, task: &Name) -> Result<i64, Fault> {
-    let mut open = 0;
-    for status in Status::ALL.into_iter().filter(|status| !status.is_final()) {
-        open += tx.counter(&count::task(task, status))?;
-    }
-    Ok(open)
+    let open = Status::ALL.into_iter().filter(|status| !status.is_final());
+    open.map(|status| tx.counter(&count::task(task, status))).sum()
 }

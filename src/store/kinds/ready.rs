@@ -21,12 +21,14 @@ fn lane_key(endpoint: &Name, lane: &Lane) -> Key {
     endpoint_key(endpoint).text(&lane.org).text(&lane.env).text(&lane.key)
 }
 
-/// Higher priority first, then older first. A row of an ordered lane that is out stands before
-/// all: an older one may come back while it is out, and must find the lane taken.
+/// Higher priority first, then older first. In an ordered lane whoever is out, and then whoever
+/// was tried before, stays ahead of all others, also of an older run whose delay is over only now.
 fn row_key(row: &OutboxRow) -> Key {
     let rank = match row.state {
-        RowState::Leased { .. } if row.ordered => 0,
-        _ => (i16::from(i8::MAX) - i16::from(row.priority)) as u8,
+        RowState::Leased { .. } => 0,
+        RowState::Ready | RowState::Waiting if row.ordered && row.attempts > 0 => 1,
+        // Priorities end at 100, so this is never below 27.
+        RowState::Ready | RowState::Waiting => (i16::from(i8::MAX) - i16::from(row.priority)) as u8,
     };
     lane_key(&row.endpoint, &row.lane).u8(rank).id(row.id)
 }
@@ -49,26 +51,21 @@ pub fn mark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.notify(Notice::Work(endpoint.clone()));
 }
 
-/// Marks the lanes of `endpoint` that have ready rows, found by jumping from one to the next: a
-/// higher limit may unblock any of them. Lanes beyond `limit` wait until a place of theirs frees.
-pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name, limit: usize) -> Result<(), Fault> {
-    let mut span = Span::prefix(&endpoint_key(endpoint));
-    for _ in 0..limit {
-        if span.is_empty() {
-            break;
-        }
-        let Some(key) = first_key(tx, &span)? else { break };
-        let lane = read_lane(&key)?;
-        span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
-        tx.mark(mark_key(endpoint, &lane));
-    }
-    tx.notify(Notice::Work(endpoint.clone()));
-    Ok(())
-}
-
 /// The lane is empty or blocked; whatever unblocks it marks it again.
 pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.remove(mark_key(endpoint, lane));
+}
+
+/// Marks every lane of `endpoint` that has rows, found by jumping from one to the next.
+pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name) -> Result<(), Fault> {
+    let mut span = Span::prefix(&endpoint_key(endpoint));
+    while !span.is_empty() {
+        let Some(key) = first_key(tx, &span)? else { break };
+        let lane = read_lane(&key)?;
+        span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
+        mark(tx, endpoint, &lane);
+    }
+    Ok(())
 }
 
 pub fn is_marked(rows: &dyn Rows, endpoint: &Name, lane: &Lane) -> Result<bool, Fault> {

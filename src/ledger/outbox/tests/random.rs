@@ -85,7 +85,7 @@ impl Play {
     fn step(&mut self, kind: u8, a: u8, b: u8) {
         let name = TASKS[usize::from(a) % TASKS.len()];
         let picked = self.pick(b);
-        let fence = |world: &World, id| Some(world.run(id).fence).filter(|_| a % 3 > 0);
+        let fence = |world: &World, id| (!a.is_multiple_of(3)).then(|| world.run(id).fence);
         match (kind, picked) {
             (0..=4 | 28..=33, _) => {
                 let _ = self.world.submit_with(name, |run| {
@@ -95,7 +95,8 @@ impl Play {
                     run.delay = b.is_multiple_of(7).then_some(Span::from_secs(i64::from(a)));
                     run.ttl = b.is_multiple_of(5).then_some(Span::from_secs(60));
                     run.max_attempts = b.is_multiple_of(11).then_some(1);
-                    let keyed = matches!(name, "keyed" | "in-key" | "by-org") && b % 3 > 0;
+                    let keyed =
+                        matches!(name, "keyed" | "in-key" | "by-org") && !b.is_multiple_of(3);
                     run.concurrency_key = keyed.then(|| format!("k{}", b % 3));
                     run.idempotency_key = b.is_multiple_of(13).then(|| format!("i{a}"));
                 });
