@@ -182,6 +182,7 @@ impl Loop {
             match reopened.and_then(|()| look_again(disk)) {
                 Ok(notices) => {
                     self.shared.hub.publish(&notices);
+                    self.shared.hub.wake_waiters();
                     break;
                 }
                 // `Closed`: a reader still holds the old file; it lets go in a moment.
