@@ -264,7 +264,8 @@ impl<'a> Picture<'a> {
         for _ in keys(self.rows, Table::Dead) {
             add(count::outbox_dead());
         }
-        let total = |which| count::read_total(self.rows, which).expect("a counter can be read");
+        let total =
+            |which| counter(self.rows, &count::total(which)).expect("a counter can be read");
         assert_eq!(total(Total::Created), self.runs.len() as i64, "runs created");
         let completed = self.runs.values().filter(|run| run.status == Status::Completed).count();
         assert_eq!(total(Total::Completed), completed as i64, "runs completed");

@@ -296,6 +296,7 @@ impl World {
                         self.restart(how, None);
                     }
                     Fault::Corrupt(_) | Fault::Newer(_) => panic!("the store is damaged: {fault}"),
+                    Fault::Panicked(_) => panic!("a command broke an invariant: {fault}"),
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::base::time::{Span, Time};
 use crate::ledger::runs::save as runs;
 use crate::model::breaker::{Allow, Notice as Health, Reason};
 use crate::model::delivery::{DeadLetter, Line, OutboxRow, Purpose, RowState};
-use crate::model::notice::Notice as Wake;
+use crate::model::notice::Notice as Hint;
 use crate::model::outcome::{Case, Hook, Outcome, outcome};
 use crate::model::retry::{Next, Trouble, next_delay};
 use crate::model::run::{Event, Mirror, Run, RunError, Status};
@@ -304,12 +304,11 @@ pub(super) fn record_health(tx: &mut Tx<'_>, name: &Name, outcome: &Outcome) -> 
         }
         Outcome::Dead { .. } => {}
     }
-    endpoints::put(tx, &endpoint);
     if endpoint.breaker.allow(now) != Allow::Yes {
-        // This may have been the probe that others wait for; a hook frees no place that would
-        // wake them.
-        tx.notify(Wake::Work(name.clone()));
+        // Whoever claims learns from the next claim when to come back.
+        tx.notify(Hint::Work(name.clone()));
     }
+    endpoints::put(tx, &endpoint);
     for item in news {
         tell(tx, name, item);
     }
@@ -333,7 +332,7 @@ pub(super) fn tell(tx: &mut Tx<'_>, name: &Name, news: Health) {
         }
     };
     if matches!(news, Health::Closed | Health::Recovered) {
-        tx.notify(Wake::Work(name.clone()));
+        tx.notify(Hint::Work(name.clone()));
     }
     announce(tx, what, detail);
 }

@@ -157,12 +157,9 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if dry_run {
             continue;
         }
-        let fits = match run {
-            Some(run) if letter.row.purpose == Purpose::Run => {
-                run.status == Status::Failed && tasks::get(tx, &letter.row.endpoint)?.is_some()
-            }
-            _ => letter.row.purpose != Purpose::Run,
-        };
+        let failed = run.is_some_and(|run| run.status == Status::Failed)
+            && tasks::get(tx, &letter.row.endpoint)?.is_some();
+        let fits = failed || letter.row.purpose != Purpose::Run;
         if fits {
             revive(tx, &letter)?;
             done.replayed += 1;

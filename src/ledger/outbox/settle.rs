@@ -49,7 +49,7 @@ pub fn settle(tx: &mut Tx<'_>, report: Report) -> Result<Settled, Stop> {
             apply(tx, row, report)?;
             Ok(Settled::Applied)
         }
-        _ => late(tx, &report),
+        row => late(tx, row, &report),
     }
 }
 
@@ -74,13 +74,16 @@ fn apply(tx: &mut Tx<'_>, row: OutboxRow, mut report: Report) -> Result<(), Stop
 }
 
 /// A result that nobody waits for any more.
-fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
+fn late(tx: &mut Tx<'_>, row: Option<OutboxRow>, report: &Report) -> Result<Settled, Stop> {
     let Some(before) = run_rows::get(tx, report.id)? else {
-        // A hook: it has no timeline of its own, its log keeps the result.
+        // A follow-up: its attempts are all the history that it has.
         log_attempt(tx, report, None, true);
         tx.count(count::total(Total::LateResults), 1);
         return Ok(Settled::Late);
     };
+    if is_repeated(row.as_ref(), &before, report) {
+        return Ok(Settled::Applied);
+    }
     // The agent reported the end by its own call before it answered ours: all is well.
     let in_time = before.fence == report.fence && before.status.is_final();
     log_attempt(tx, report, None, !in_time);
@@ -98,6 +101,21 @@ fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
         adopt(tx, &before, &report.endpoint, remote_id)?;
     }
     Ok(Settled::AfterEnd)
+}
+
+/// The same report again: its first commit was answered `unknown` and had become durable.
+fn is_repeated(row: Option<&OutboxRow>, run: &Run, report: &Report) -> bool {
+    match (&report.outcome, row) {
+        (Outcome::Live { remote_id, .. }, None) => {
+            run.fence == report.fence && run.remote_id == Some(*remote_id)
+        }
+        (Outcome::Retry { code, .. }, Some(row)) => {
+            row.fence == report.fence
+                && row.state == RowState::Waiting
+                && row.last_code.as_deref() == Some(code)
+        }
+        _ => false,
+    }
 }
 
 /// The agent's number for a run that it completed before it answered. A mirror that failed stays

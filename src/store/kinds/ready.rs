@@ -51,21 +51,26 @@ pub fn mark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.notify(Notice::Work(endpoint.clone()));
 }
 
-/// The lane is empty or blocked; whatever unblocks it marks it again.
-pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
-    tx.remove(mark_key(endpoint, lane));
-}
-
-/// Marks every lane of `endpoint` that has rows, found by jumping from one to the next.
-pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name) -> Result<(), Fault> {
+/// Marks the lanes of `endpoint` that have ready rows, found by jumping from one to the next: a
+/// higher limit may unblock any of them. Lanes beyond `limit` wait until a place of theirs frees.
+pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name, limit: usize) -> Result<(), Fault> {
     let mut span = Span::prefix(&endpoint_key(endpoint));
-    while !span.is_empty() {
+    for _ in 0..limit {
+        if span.is_empty() {
+            break;
+        }
         let Some(key) = first_key(tx, &span)? else { break };
         let lane = read_lane(&key)?;
         span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
-        mark(tx, endpoint, &lane);
+        tx.mark(mark_key(endpoint, &lane));
     }
+    tx.notify(Notice::Work(endpoint.clone()));
     Ok(())
+}
+
+/// The lane is empty or blocked; whatever unblocks it marks it again.
+pub fn unmark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
+    tx.remove(mark_key(endpoint, lane));
 }
 
 pub fn is_marked(rows: &dyn Rows, endpoint: &Name, lane: &Lane) -> Result<bool, Fault> {
