@@ -15,14 +15,13 @@ use super::wire::{self, Client};
 use crate::app::App;
 use crate::appliance::Appliance;
 use crate::appliance::intake::{Created, Submit};
-use crate::appliance::runs::{Body, Filter, Scope};
+use crate::appliance::runs::{Filter, Scope};
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::{Span, Stopwatch};
 use crate::model::delivery::PauseScope;
-use crate::model::retry::RetryPolicy;
 use crate::model::run::Status;
-use crate::model::task::{Delivery, Flush, Ordering as Lanes, Push, Source, Task};
+use crate::model::task::Task;
 
 /// Runs of the cycle that may be under way: enough to keep everything busy, few enough to see a
 /// backlog grow.
@@ -44,50 +43,9 @@ fn name(text: &str) -> Name {
     Name::new(text).expect("names of the bench are plain")
 }
 
-fn task(appliance: &Appliance, task: &str, agent: SocketAddr) -> Task {
-    let now = appliance.now();
-    let push = Push {
-        url: format!("http://{agent}/run"),
-        flush: Flush::Async,
-        timeout: Span::from_secs(30),
-        ordering: Lanes::None,
-    };
-    Task {
-        name: name(task),
-        delivery: Delivery::Push(push),
-        retry: RetryPolicy::Interactive,
-        max_duration: Span::from_hours(1),
-        ttl: None,
-        concurrency: None,
-        concurrency_key: None,
-        shard_size: None,
-        max_deliveries: None,
-        retry_malformed: 0,
-        source: Source::Http,
-        created_at: now,
-        updated_at: now,
-    }
-}
-
 fn submit(task: &str, payload: &str) -> Submit {
-    Submit {
-        task: name(task),
-        org: name("default"),
-        env: name("default"),
-        body: Body { payload: Some(payload.as_bytes().to_vec()), context: None },
-        fingerprint: 1,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        delay: None,
-        ttl: None,
-        priority: 0,
-        max_attempts: None,
-        concurrency_key: None,
-        parent: None,
-        replay_of: None,
-        traceparent: None,
-    }
+    let payload = Some(payload.as_bytes().to_vec());
+    Submit::plain(name(task), name("default"), name("default"), payload)
 }
 
 /// 4 KiB overwritten and synced for a second.
@@ -115,7 +73,8 @@ impl World {
         let appliance = app.appliance.clone();
         // Runs of `held` stay queued: creating is measured without delivering.
         for known in ["held", "cycle"] {
-            let task = task(&appliance, known, agent);
+            let url = format!("http://{agent}/run");
+            let task = Task::pushed(name(known), url, appliance.now());
             appliance.put_task(task).await.map_err(|refusal| refusal.to_string())?;
         }
         let scope = PauseScope::Task(name("held"));

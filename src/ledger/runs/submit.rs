@@ -1,5 +1,6 @@
 //! Creating a run: run, outbox row, indexes and key binding in one transaction.
 
+use crate::base::hash::Fnv;
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::text::quote;
@@ -38,6 +39,31 @@ pub struct Submit {
     pub parent: Option<RunId>,
     pub replay_of: Option<RunId>,
     pub traceparent: Option<String>,
+}
+
+impl Submit {
+    /// A run of `task` without any wishes, for programs that fill in the few they have.
+    pub fn plain(task: Name, org: Name, env: Name, payload: Option<Vec<u8>>) -> Submit {
+        let fingerprint = Fnv::default().write_json(payload.as_deref().unwrap_or_default()).finish();
+        Submit {
+            task,
+            org,
+            env,
+            body: Body { payload, context: None },
+            fingerprint,
+            idempotency_key: None,
+            tags: Vec::new(),
+            metadata: None,
+            delay: None,
+            ttl: None,
+            priority: 0,
+            max_attempts: None,
+            concurrency_key: None,
+            parent: None,
+            replay_of: None,
+            traceparent: None,
+        }
+    }
 }
 
 /// The run that a request has now.

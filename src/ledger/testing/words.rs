@@ -8,7 +8,6 @@ use crate::model::refusal::{Code, Refusal};
 use crate::model::retry::RetryPolicy;
 use crate::model::run::RunError;
 use crate::model::task::{Delivery as How, Flush, Ordering, Push, Source, Task};
-use crate::store::kinds::run::Body;
 
 /// The clock starts here.
 pub const START: Time = Time(1_750_000_000_000);
@@ -56,24 +55,8 @@ pub fn retries(attempts: u32) -> RetryPolicy {
 
 /// A request for a run of `task` in org `acme` and env `prod`.
 pub fn request(task: &str) -> Submit {
-    Submit {
-        task: n(task),
-        org: n("acme"),
-        env: n("prod"),
-        body: Body { payload: Some(b"{\"n\":1}".to_vec()), context: None },
-        fingerprint: 7,
-        idempotency_key: None,
-        tags: Vec::new(),
-        metadata: None,
-        delay: None,
-        ttl: None,
-        priority: 0,
-        max_attempts: None,
-        concurrency_key: None,
-        parent: None,
-        replay_of: None,
-        traceparent: None,
-    }
+    let payload = Some(b"{\"n\":1}".to_vec());
+    Submit { fingerprint: 7, ..Submit::plain(n(task), n("acme"), n("prod"), payload) }
 }
 
 pub fn http(status: u16, body: &str) -> Answer {
