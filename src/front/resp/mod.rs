@@ -4,6 +4,8 @@
 //! their arguments, `stream_id` and `number` read single ones, `reply` is what a command answers
 //! and `writer` how that looks on the wire. None of them waits, or knows a socket or the store.
 
+pub mod frame;
+pub mod inline;
 pub mod number;
 pub mod reply;
 pub mod request;
