@@ -7,8 +7,9 @@
 //! 6      cli         what a person types: serve, demo, bench, check, version; exit codes
 //!        app         composition: opens, builds, starts in order, stops in reverse
 //!        config      settings: defaults, file, environment, flags, each checked and named
-//! 5      front       doors: http (a file per resource, one table of operations) and dashboard
-//!                    (a file per page)
+//! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
+//!                    protocol, so far its pure parts: frame, request, reply) and dashboard (a
+//!                    file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks; ask: questions
