@@ -5,12 +5,13 @@ use crate::base::time::{Span, Time};
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::outcome::Outcome;
-use crate::model::retry::Trouble;
+use crate::model::retry::{Next, Trouble};
 use crate::model::run::{Event, Mirror, Run, RunError, Status};
 use crate::store::fault::Stop;
 use crate::store::kinds::{due, outbox as rows, run as run_rows};
 use crate::store::tx::Tx;
 
+use super::outcome::{Why, again, next_try};
 use super::save::{save, withdraw};
 use super::settle::{Report, log_attempt};
 
@@ -112,6 +113,14 @@ fn give_up(tx: &mut Tx<'_>, row: OutboxRow, code: &'static str, detail: &str) ->
         };
         report.attempt = before.attempts;
         report.started_at = before.started_at.unwrap_or(report.started_at);
+        if next_try(tx, &row, &before, None, Trouble::Other)? == Next::Exhausted {
+            // Also a run that takes the whole process down with it comes to an end.
+            log_attempt(tx, &report, None, false);
+            let why =
+                Why { code, detail: detail.to_owned(), retry_after: None, trouble: Trouble::Other };
+            again(tx, row, before, why)?;
+            return Ok(());
+        }
         let mut run = before.clone();
         run.step(Event::Retry, tx.now()).map_err(runs::refuse)?;
         if !run.status.is_final() {

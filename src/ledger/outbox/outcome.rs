@@ -156,17 +156,29 @@ pub struct Why {
     pub trouble: Trouble,
 }
 
+/// When the schedule of task and run wants the next try of a row that was just out.
+pub(super) fn next_try(
+    tx: &mut Tx<'_>,
+    row: &OutboxRow,
+    run: &Run,
+    retry_after: Option<Span>,
+    trouble: Trouble,
+) -> Result<Next, Fault> {
+    let policy = tasks::get(tx, &row.endpoint)?.map(|task| task.retry).unwrap_or_default();
+    let age = row.first_attempt_at.map_or(Span::ZERO, |first| tx.now().since(first));
+    if row.purpose == Purpose::Run && run.max_attempts.is_some_and(|max| row.attempts >= max) {
+        return Ok(Next::Exhausted);
+    }
+    Ok(next_delay(&policy, row.attempts, age, retry_after, trouble, tx.entropy()))
+}
+
 /// Another try, or the end of tries. Gives the moment of the next one.
 pub fn again(tx: &mut Tx<'_>, row: OutboxRow, before: Run, why: Why) -> Result<Option<Time>, Stop> {
     let now = tx.now();
-    let policy = tasks::get(tx, &row.endpoint)?.map(|task| task.retry).unwrap_or_default();
-    let age = row.first_attempt_at.map_or(Span::ZERO, |first| now.since(first));
     let hook = row.purpose != Purpose::Run;
-    let used_up = !hook && before.max_attempts.is_some_and(|max| row.attempts >= max);
-    let next = next_delay(&policy, row.attempts, age, why.retry_after, why.trouble, tx.entropy());
-    let delay = match next {
-        Next::Retry(delay) if !used_up => delay,
-        Next::Retry(_) | Next::Exhausted => {
+    let delay = match next_try(tx, &row, &before, why.retry_after, why.trouble)? {
+        Next::Retry(delay) => delay,
+        Next::Exhausted => {
             let last = format!("{}: {}", why.code, why.detail);
             let case = Case::Exhausted { attempts: row.attempts, last: &last };
             let Outcome::Dead { code, detail } = outcome(&case) else {
