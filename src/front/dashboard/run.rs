@@ -21,6 +21,8 @@ pub struct RunPage {
     pub facts: RunFacts,
     /// Oldest first.
     pub timeline: Vec<Step>,
+    /// Number of the attempt that is out and has no answer yet.
+    pub attempt_out: Option<u64>,
     /// Newest first.
     pub attempts: Vec<Attempt>,
     /// Payload, context, metadata, output: those that are there.
@@ -74,8 +76,10 @@ pub struct RunFacts {
     pub finished: When,
     /// From creation to the first start, see [`super::parts::phase`].
     pub waited: String,
-    /// From the first start to the end, or so far.
+    /// From the first start to the end, or to now.
     pub ran: String,
+    /// It is over: `ran` is final.
+    pub ended: bool,
     /// From creation to the end.
     pub total: String,
     pub attempts: u64,

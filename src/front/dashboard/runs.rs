@@ -98,6 +98,6 @@ pub struct RunRow {
     pub tags: Vec<String>,
     /// The error of a failed run in one line; empty for none.
     pub error: String,
-    /// Why it has not started; empty for none.
+    /// Why it has not started, or why its latest attempt failed; empty for none.
     pub waiting_because: String,
 }

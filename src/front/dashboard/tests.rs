@@ -106,7 +106,7 @@ fn values_of_each_page_are_shown() {
             &["1,000,000+", "…", "looked at 2,000", "breaker of resize", "3<span", "First page"],
         ),
         ("run", &["12345678901234567890", "1.10", "Cancel the run", "Remote id"]),
-        ("run_waiting", &["Waiting.", "No attempt yet"]),
+        ("run_waiting", &["Waiting.", "Attempt 5 is out"]),
         ("outbox_dead", &["Replay many", "Dead since", "Resume", "removed by hand"]),
         (
             "outbox_preview",

@@ -68,6 +68,8 @@ fn page(front: &Front) -> Result<EndpointsPage, Refusal> {
 fn row(view: &EndpointView, now: Time) -> EndpointRow {
     let state = view.state_word();
     let (reason, until) = match view.allow {
+        // The badge says that much.
+        Allow::No { until, .. } if state == "open" => ("", until),
         Allow::No { until, why } => (why, until),
         Allow::Probe => ("the next delivery is a probe", None),
         Allow::Yes => ("", None),

@@ -224,8 +224,8 @@ fn event_line(line: &Line, now: Time) -> EventLine {
 /// What to type for a first run: with the first task there is, or with a task of its own.
 pub fn first_run(address: &str, task: Option<&Task>) -> String {
     let run = |task: &str| {
-        let body = serde_json::json!({ "task": task, "payload": { "hello": "world" } });
-        text::curl_post(&format!("{address}/v1/runs"), &body.to_string())
+        let body = format!(r#"{{"task": "{task}", "payload": {{"hello": "world"}}}}"#);
+        text::curl_post(&format!("{address}/v1/runs"), &body)
     };
     let Some(task) = task else {
         let url = format!("{address}/v1/tasks/hello");

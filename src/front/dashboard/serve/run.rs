@@ -54,6 +54,7 @@ fn page(front: &Front, id: &str) -> Result<RunPage, Refusal> {
         waiting_because: view.waiting_because.clone().unwrap_or_default(),
         facts: facts(run, task.as_ref(), row.is_some(), look.now),
         timeline: timeline(&history.lines),
+        attempt_out: attempt_out(run, &history.attempts),
         attempts: attempts::rows(&history.attempts, look.now),
         documents: documents(&view),
         late_results: late_results(&history.attempts, look.now),
@@ -104,6 +105,7 @@ fn error(run: &Run) -> Option<RunError> {
 fn facts(run: &Run, task: Option<&Task>, has_row: bool, now: Time) -> RunFacts {
     let moment = |at: Option<Time>| When::maybe(at, now);
     let link = |id: Option<RunId>| id.map_or(RunLink::default(), |id| RunLink::to(id.to_string()));
+    let waits = matches!(run.status, Status::Delayed | Status::Queued);
     let ran = run.duration(now).filter(|_| run.status.is_final() || run.status.holds_slot());
     RunFacts {
         task: run.task.to_string(),
@@ -112,15 +114,12 @@ fn facts(run: &Run, task: Option<&Task>, has_row: bool, now: Time) -> RunFacts {
         tags: run.tags.clone(),
         delivery: task.map_or("the task is not registered".to_owned(), delivery_words),
         created: When::at(run.created_at, now),
-        due: moment((run.due_at != run.created_at).then_some(run.due_at)),
+        due: moment(waits.then_some(run.due_at).filter(|due| *due != run.created_at)),
         started: moment(run.started_at),
         finished: moment(run.finished_at),
         waited: parts::phase(Some(run.created_at), run.started_at),
-        ran: match (ran, run.status.is_final()) {
-            (None, _) => String::new(),
-            (Some(ran), true) => text::span(ran),
-            (Some(ran), false) => format!("{} so far", text::span(ran)),
-        },
+        ran: ran.map_or(String::new(), text::span),
+        ended: run.status.is_final(),
         total: parts::phase(Some(run.created_at), run.finished_at),
         attempts: u64::from(run.attempts),
         attempts_max: attempts_max(run, task),
@@ -147,12 +146,18 @@ fn step_words(run: &Run) -> String {
     format!("step {} of {}: {name}", run.step + 1, run.steps.len())
 }
 
+/// The attempt whose answer is not in the log yet.
+fn attempt_out(run: &Run, log: &[Attempt]) -> Option<u64> {
+    let logged = log.iter().any(|attempt| !attempt.late && attempt.number == run.attempts);
+    (run.status.holds_slot() && !logged).then_some(u64::from(run.attempts))
+}
+
 fn timeline(lines: &[Line]) -> Vec<Step> {
     let Some(first) = lines.first().map(|line| line.at) else { return Vec::new() };
     let step = |line: &Line| Step {
         at: When::clock(line.at),
         offset: parts::offset(first, line.at),
-        what: badge_of(&line.what),
+        what: badge_of(&line.what, line.attempt.is_some()),
         detail: line.detail.trim().to_owned(),
         attempt: line.attempt.map(u64::from),
         by: line.by.clone(),
@@ -161,7 +166,7 @@ fn timeline(lines: &[Line]) -> Vec<Step> {
 }
 
 /// The look of a line: a status has its own, the rest by what it means for the run.
-fn badge_of(what: &str) -> Badge {
+fn badge_of(what: &str, numbered: bool) -> Badge {
     let (tone, icon) = match what {
         status if Status::parse(status).is_some() => return Badge::run(status),
         "created" => (Tone::Blue, "queue"),
@@ -174,7 +179,9 @@ fn badge_of(what: &str) -> Badge {
         attempt if attempt.starts_with("attempt_") => (Tone::Yellow, "warn"),
         _ => (Tone::Gray, "info"),
     };
-    Badge::new(tone, icon, what.replace('_', " "))
+    // The number of the attempt stands beside it.
+    let label = what.strip_prefix("attempt_").filter(|_| numbered).unwrap_or(what);
+    Badge::new(tone, icon, label.replace('_', " "))
 }
 
 fn documents(view: &RunView) -> Vec<Document> {
@@ -225,7 +232,6 @@ struct Again<'a> {
     max_attempts: Option<u32>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this shape")]
 fn is_zero(priority: &i8) -> bool {
     *priority == 0
 }

@@ -153,8 +153,12 @@ fn row(front: &Front, run: &Run, tasks: &[Task], now: Time) -> Result<RunRow, Re
         created: When::at(run.created_at, now),
         duration: duration(run, now),
         tags: run.tags.clone(),
-        error: error_line(run),
-        waiting_because: front.appliance.waiting_because(run)?.unwrap_or_default(),
+        error: if run.error.is_some() { error_line(run) } else { String::new() },
+        waiting_because: match (front.appliance.waiting_because(run)?, &run.last_failure) {
+            (Some(why), _) => why,
+            (None, Some(_)) => format!("its latest attempt failed: {}", error_line(run)),
+            (None, None) => String::new(),
+        },
     })
 }
 

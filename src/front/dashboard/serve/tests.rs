@@ -16,6 +16,8 @@ use crate::appliance::{self, Appliance};
 use crate::base::name::Name;
 use crate::base::time::{Clock, Span, SystemClock};
 use crate::engine::writer::Writer;
+use crate::front::dashboard::assets;
+use crate::front::http::door::Door;
 use crate::front::http::router::router;
 use crate::front::http::state::{About, Front, Probe, Probed};
 use crate::model::outcome::{Answer, Outcome};
@@ -44,7 +46,7 @@ impl House {
         let (appliance, writer) =
             appliance::start::start(store.disk.clone(), clock.clone(), settings, on_fault).unwrap();
         let probe: Probe = Arc::new(|_, _| {
-            let body = format!("{{\"said\": {:?}}}", HOSTILE).into_bytes();
+            let body = format!("{{\"said\": {HOSTILE:?}}}").into_bytes();
             let answer = Answer::Response {
                 status: 503,
                 retry_after: None,
@@ -192,7 +194,7 @@ async fn failed_run_is_shown_escaped_everywhere() {
     let (_, text) = house.page(&format!("/runs/{id}")).await;
     for part in [
         "12345678901234567",
-        "retries exhausted",
+        "retries_exhausted",
         "1<span class=\"muted\"> of 1",
         "Replay as a new run",
     ] {
@@ -356,6 +358,22 @@ async fn refusals_come_as_the_reader_reads() {
 }
 
 #[tokio::test]
+async fn closed_door_shows_a_page() {
+    let door = Door::default().router();
+    let get = |path: &str, accept: &str| {
+        Request::get(path).header(header::ACCEPT, accept).body(Body::empty()).unwrap()
+    };
+    let (status, text) = read(door.clone().oneshot(get("/runs", "text/html")).await.unwrap()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("being opened") && text.contains("Try again in 1 s"));
+    let style = assets::url(assets::STYLE);
+    let (status, _) = read(door.clone().oneshot(get(style, "text/css")).await.unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "the page before the store is open has its style");
+    let (_, text) = read(door.oneshot(get("/v1/runs", "text/html")).await.unwrap()).await;
+    assert!(text.starts_with('{'));
+}
+
+#[tokio::test]
 async fn forms_of_other_sites_are_refused() {
     let house = House::new();
     let id = house.run().await;
@@ -395,5 +413,8 @@ async fn waiting_run_says_why() {
     let id = house.api("POST", "/v1/runs", run).await["id"].as_str().unwrap().to_owned();
     let (_, text) = house.page(&format!("/runs/{id}")).await;
     assert!(text.contains("it is delayed until") && text.contains("Start now"));
-    assert!(!text.contains(" of <"), "a task that gives up by age has no number of attempts");
+    assert!(
+        !text.contains("<span class=\"muted\"> of "),
+        "a task that gives up by age has no number of attempts"
+    );
 }
