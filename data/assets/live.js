@@ -93,11 +93,10 @@
     if (stream) stream.close();
     stream = null;
     if (document.hidden || mode !== "live") return;
-    stream = new EventSource("/v1/live?page=1");
+    stream = new EventSource("/v1/live");
     const changed = () => { again = true; if (!running) plan(); };
     stream.addEventListener("changed", changed);
-    stream.addEventListener("message", (event) => { if (event.data.includes("changed")) changed(); });
-    stream.addEventListener("open", () => { polling = false; changed(); });
+    stream.addEventListener("hello", () => { polling = false; changed(); });
     stream.addEventListener("error", () => { polling = true; plan(); });
   }
 

@@ -3,12 +3,12 @@
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::engine::gauges::WriterFigures;
-use crate::model::delivery::{Line, Timer};
+use crate::model::delivery::{Line, RowState};
 use crate::model::refusal::Refusal;
 use crate::model::run::Status;
 use crate::store::fault::Fault;
 use crate::store::kinds::count::{self, Total};
-use crate::store::kinds::{due, event, ready, task as tasks};
+use crate::store::kinds::{event, outbox as outbox_rows, ready, task as tasks};
 use crate::store::rows::{Rows, counter};
 
 use super::{Appliance, unreadable};
@@ -17,6 +17,9 @@ use super::{Appliance, unreadable};
 const TASKS_SHOWN_MAX: usize = 100;
 /// Operational events that the overview shows.
 const EVENTS_SHOWN_MAX: usize = 20;
+
+/// Ready rows among which the oldest is looked for.
+const OLDEST_AMONG: usize = 64;
 
 /// Everything at a glance.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +37,8 @@ pub struct OutboxFigures {
     pub due: i64,
     pub leased: i64,
     pub dead: i64,
-    /// Since when the oldest row could have gone out.
+    /// Since when the oldest of the rows that go out next could have gone out; `None` when nothing
+    /// is ready.
     pub oldest_due: Option<Time>,
 }
 
@@ -120,17 +124,20 @@ fn statuses(rows: &dyn Rows, scope: &crate::store::key::Key) -> Result<Vec<(Stat
 
 fn outbox(rows: &dyn Rows) -> Result<OutboxFigures, Fault> {
     let (due_key, leased_key) = count::outbox_open();
-    let waiting = due::after(rows, Timer::Deliver, None, 1)?.first().map(|(at, _)| *at);
-    // Ready rows are ordered by lane: the head of the first lanes stands for the oldest.
+    // Ready rows are ordered by lane: the oldest of the first ones stands for all.
     let mut oldest = None;
-    for (_, id) in ready::page(rows, None, 1)? {
-        oldest = Some(id.time());
+    for (_, id) in ready::page(rows, None, OLDEST_AMONG)? {
+        let Some(row) = outbox_rows::get(rows, id)? else { continue };
+        // The head of an ordered lane keeps its place while it is out or backs off.
+        if row.state == RowState::Ready {
+            oldest = Some(oldest.map_or(row.due_at, |at: Time| at.min(row.due_at)));
+        }
     }
     Ok(OutboxFigures {
         due: counter(rows, &due_key)?,
         leased: counter(rows, &leased_key)?,
         dead: counter(rows, &count::outbox_dead())?,
-        oldest_due: oldest.or(waiting),
+        oldest_due: oldest,
     })
 }
 

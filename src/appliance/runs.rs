@@ -291,8 +291,11 @@ fn history(rows: &dyn Rows, run: &Run) -> Result<History, Fault> {
         let number = Some(attempt.number);
         let ended = attempt.started_at.plus(Span(i64::from(attempt.elapsed_ms)));
         let answer = match attempt.status {
-            Some(status) => format!("{status} {}", attempt.detail),
-            None => attempt.detail.clone(),
+            // Most details begin with the status already.
+            Some(status) if !attempt.detail.starts_with(&status.to_string()) => {
+                format!("{status} {}", attempt.detail)
+            }
+            _ => attempt.detail.clone(),
         };
         lines.push(line(attempt.started_at, "attempt_started", String::new(), "tidegate", number));
         lines.push(line(ended, &format!("attempt_{}", attempt.class), answer, "agent", number));

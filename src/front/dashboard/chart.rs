@@ -172,10 +172,14 @@ impl Plane {
 
     fn x_ticks(&self) -> Vec<Tick> {
         let parts = 6.min(self.steps - 1);
+        let apart = self.step.0.saturating_mul((self.steps - 1).try_into().unwrap_or(i64::MAX))
+            / i64::try_from(parts).unwrap_or(1);
+        // Ticks within one minute would all carry the same label.
+        let label = if apart < 60_000 { text::clock } else { text::clock_short };
         (0..=parts)
             .map(|part| {
                 let at = (self.steps - 1) * part / parts;
-                Tick { at: coordinate(self.x(at)), label: text::clock_short(self.time(at)) }
+                Tick { at: coordinate(self.x(at)), label: label(self.time(at)) }
             })
             .collect()
     }

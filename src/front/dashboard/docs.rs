@@ -14,6 +14,7 @@ pub struct DocsPage {
     pub first_run_curl: String,
     pub sections: Vec<Section>,
     pub errors: Vec<ErrorCode>,
+    pub outcomes: Vec<OutcomeCode>,
 }
 
 /// Operations that belong together.
@@ -66,5 +67,12 @@ pub struct Response {
 pub struct ErrorCode {
     pub code: String,
     pub status: u64,
+    pub meaning: String,
+}
+
+/// A code of an outcome, as it stands on attempts and dead letters.
+#[derive(Clone, Debug, Default)]
+pub struct OutcomeCode {
+    pub code: String,
     pub meaning: String,
 }

@@ -12,6 +12,8 @@ use super::shell::Shell;
 pub struct EndpointsPage {
     pub shell: Shell,
     pub rows: Vec<EndpointRow>,
+    /// There are more endpoints than are shown.
+    pub more: bool,
     /// A secret that was just made; the page shows it this one time.
     pub new_secret: Option<NewSecret>,
     pub test_result: Option<TestResult>,
@@ -32,12 +34,11 @@ pub struct EndpointRow {
     pub success: String,
     /// Attempts over the last five minutes.
     pub attempts: u64,
-    pub in_flight: u64,
     pub last_success: When,
     pub last_error_at: When,
     pub last_error: String,
-    /// When an open breaker lets one delivery through.
-    pub next_probe: When,
+    /// When an open or paused endpoint gets a delivery again.
+    pub next_try: When,
 }
 
 /// The only showing of a signing secret.
@@ -53,7 +54,7 @@ pub struct NewSecret {
 #[derive(Clone, Debug, Default)]
 pub struct TestResult {
     pub endpoint: String,
-    /// How a real answer like this one would be classified.
+    /// Whether the endpoint took it.
     pub class: Badge,
     pub status: String,
     pub duration: String,

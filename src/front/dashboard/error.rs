@@ -20,8 +20,6 @@ pub struct ErrorPage {
     pub code: String,
     /// Seconds to wait before another try.
     pub retry_after: Option<u64>,
-    /// For finding the line in the log; empty for none.
-    pub request_id: String,
     /// Where to go from here.
     pub links: Vec<Link>,
 }

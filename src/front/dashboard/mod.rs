@@ -3,7 +3,7 @@
 //! A page is one struct that derives [`askama::Template`]; `templates/` holds its text, with loops
 //! and ifs only. Everything that needs thought (relative times, colours of states, geometry of
 //! charts) is done here, in functions over plain values, so that a page can be rendered and looked
-//! at without a store. Whoever serves a page fills the struct and calls `render`.
+//! at without a store; `serve` fills the structs from the appliance and sends them.
 //!
 //! Rules of the house: askama escapes every value; no inline style or script, so that
 //! [`assets::CONTENT_SECURITY_POLICY`] holds; every page works without scripts; forms post to page
@@ -21,15 +21,14 @@ pub mod overview;
 pub mod parts;
 pub mod run;
 pub mod runs;
+mod serve;
 pub mod shell;
 pub mod text;
+
+pub use serve::oops::{before_opening, dress};
+pub use serve::{asset_routes, routes};
 
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod tests;
-
-/// The pages; being wired.
-pub fn routes() -> axum::Router<super::http::state::Front> {
-    axum::Router::new()
-}

@@ -24,6 +24,10 @@ pub struct OutboxPage {
     /// What a replay would do, or has done.
     pub replay_result: Option<ReplayResult>,
     pub pauses: Vec<PauseRow>,
+    /// Values of the pause form.
+    pub pause: PauseForm,
+    /// The pause form was refused: it is open, and the error stands at it.
+    pub pause_refused: bool,
     /// The scopes that can be paused, for the form: value and words.
     pub pause_scopes: Vec<PauseScope>,
     /// Why the last form was refused; empty for none.
@@ -56,7 +60,8 @@ pub struct OutboxRow {
     pub run: RunLink,
     pub state: Badge,
     pub attempts: u64,
-    pub attempts_max: u64,
+    /// `None` where age is the limit.
+    pub attempts_max: Option<u64>,
     /// Due, lease until or dead since.
     pub when: When,
     /// Class of the last attempt; `None` before the first.
@@ -69,12 +74,12 @@ pub struct OutboxRow {
 #[derive(Clone, Debug, Default)]
 pub struct ReplayForm {
     pub task: String,
-    pub lane: String,
+    pub org: String,
+    pub env: String,
     pub code: String,
     /// RFC 3339, or a length such as `2h` that means that long ago.
     pub from: String,
     pub to: String,
-    pub limit: String,
 }
 
 /// The answer to the replay form.
@@ -83,8 +88,8 @@ pub struct ReplayResult {
     /// Nothing was changed: the panel offers to do it.
     pub dry_run: bool,
     pub matched: u64,
-    /// `matched` stopped counting: show a plus.
-    pub capped: bool,
+    /// There may be more than were counted.
+    pub more: bool,
     /// Rows revived; 0 for a dry run.
     pub replayed: u64,
     pub skipped: u64,
@@ -102,8 +107,15 @@ pub struct PauseRow {
     pub since: When,
     /// Without a moment: until somebody removes it.
     pub until: When,
-    /// Rows that it holds back, as shown.
-    pub held: String,
+}
+
+/// Values of the pause form, as the reader typed them.
+#[derive(Clone, Debug, Default)]
+pub struct PauseForm {
+    pub scope: String,
+    pub lane: String,
+    pub reason: String,
+    pub until: String,
 }
 
 /// A choice of the pause form.
@@ -138,14 +150,15 @@ pub struct OutboxFacts {
     pub run: RunLink,
     pub url: String,
     pub attempts: u64,
-    pub attempts_max: u64,
+    /// `None` where age is the limit.
+    pub attempts_max: Option<u64>,
     pub created: When,
     pub due: When,
     pub lease_until: When,
     pub dead_since: When,
-    /// The moment after which it is given up.
+    /// A failure after this moment ends it.
     pub gives_up: When,
-    pub fence: Option<u64>,
-    /// For example `none`, `key` or `strict`.
+    pub fence: Option<u32>,
+    /// Whether its lane is delivered in order, in words.
     pub ordering: String,
 }

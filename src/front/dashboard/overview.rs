@@ -14,18 +14,22 @@ pub struct OverviewPage {
     pub shell: Shell,
     /// One card per status, in the order of a run's life.
     pub statuses: Vec<StatusCard>,
-    /// Runs created per second over the last minute, as [`super::text::rate`] gives it.
+    /// Runs created per second, as [`super::text::rate`] gives it.
     pub created_per_s: String,
-    /// Runs finished per second over the last minute.
+    /// Runs finished per second.
     pub finished_per_s: String,
+    /// The time over which the rates were taken, for example `last minute`.
+    pub rates_over: String,
     /// Created, completed and failed per second of the last 30 minutes.
     pub chart: Chart,
     pub outbox: OutboxCard,
     pub endpoints: Vec<EndpointLine>,
     pub tasks: Vec<TaskLine>,
     pub store: StoreCard,
-    /// The latest ten failures, newest first.
+    /// The newest runs that failed.
     pub failures: Vec<FailureLine>,
+    /// What happened to the appliance and its endpoints, newest first.
+    pub events: Vec<EventLine>,
     /// A command that creates a run; shown while there are no runs at all.
     pub first_run_curl: String,
     /// There is not a single run yet.
@@ -51,7 +55,8 @@ pub struct OutboxCard {
     pub leased: u64,
     pub dead: u64,
     pub paused_scopes: u64,
-    /// Age of the oldest due row as [`super::text::span`] gives it; empty for none.
+    /// How long the oldest row of those in line could have gone out, as [`super::text::span`]
+    /// gives it; empty for none.
     pub oldest_due: String,
     /// The oldest due row is older than it should be.
     pub oldest_late: bool,
@@ -64,7 +69,6 @@ pub struct EndpointLine {
     pub state: Badge,
     /// Over the last five minutes, as [`super::text::percent`] gives it.
     pub success: String,
-    pub in_flight: u64,
     pub last_error: String,
 }
 
@@ -74,32 +78,27 @@ pub struct TaskLine {
     pub name: String,
     /// For example `push, sync` or `pull resize`.
     pub delivery: String,
-    pub waiting: u64,
-    /// Age of the oldest waiting run as [`super::text::span`] gives it; empty for none.
-    pub oldest_waiting: String,
+    pub delayed: u64,
+    pub queued: u64,
+    /// Those that are being canceled too: an attempt is out.
     pub executing: u64,
+    /// Failed, expired, or broken by Tidegate.
     pub failed: u64,
-    /// The task's concurrency limit; `None` for unlimited.
-    pub limit: Option<u64>,
-}
-
-impl TaskLine {
-    /// Executing runs have reached the limit.
-    pub fn full(&self) -> bool {
-        self.limit.is_some_and(|limit| self.executing >= limit)
-    }
+    /// The task's concurrency limit in words, for example `2 per org`; empty for unlimited.
+    pub limit: String,
 }
 
 /// The store and the process.
 #[derive(Clone, Debug, Default)]
 pub struct StoreCard {
-    pub file_bytes: u64,
-    /// Free room on the disk; `None` when it is not known.
-    pub disk_free_bytes: Option<u64>,
+    /// Length of the file; `None` when it is not known.
+    pub file_bytes: Option<u64>,
+    /// What the file takes on disk: it may have holes.
+    pub disk_bytes: Option<u64>,
     /// As [`super::text::micros`] gives it.
     pub commit_p50: String,
     pub commit_p99: String,
-    /// Commands per commit over the last minute, as [`super::text::rate`] gives it.
+    /// Commands per commit over the latest commits, as [`super::text::rate`] gives it.
     pub batch_size: String,
     /// As [`super::text::span`] gives it.
     pub uptime: String,
@@ -116,4 +115,13 @@ pub struct FailureLine {
     pub finished: When,
     /// Its error in one line, as [`super::text::first_line`] gives it.
     pub error: String,
+}
+
+/// Something that happened to the appliance or to an endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct EventLine {
+    pub at: When,
+    pub what: Badge,
+    /// A sentence; names in it stand in backticks.
+    pub detail: String,
 }

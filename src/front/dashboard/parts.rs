@@ -225,9 +225,10 @@ pub struct Tab {
 /// Where a list goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Pager {
-    pub newer: Option<String>,
+    /// Back to the first page, from any other.
+    pub newest: Option<String>,
     pub older: Option<String>,
-    /// What was searched when the page is partial, for example `searched the newest 10,000 runs`.
+    /// What was searched when the page is partial, for example `this page looked at 2,000 runs`.
     pub partial: Option<String>,
 }
 
@@ -267,21 +268,19 @@ pub struct Attempt {
     pub started: When,
     /// As [`text::span`] gives it; a dash while it is out.
     pub duration: String,
-    /// How the answer was classified, see [`Badge::outcome`].
+    /// How the answer was classified.
     pub class: Badge,
     /// HTTP status, `timeout`, `connect`; empty for none.
     pub status: String,
-    /// The stable code of the outcome and what was said, for example `http_5xx: bad gateway`.
+    /// What was said, for example `bad gateway`.
     pub detail: String,
     pub next_retry: When,
     /// Beginning of the answer's body; empty for none.
     pub body: String,
-    /// Size of the whole body as far as it was read.
+    /// Size of what is kept of the body.
     pub body_bytes: u64,
     /// `body` is only the beginning.
     pub body_cut: bool,
-    /// Who ran it: the endpoint's host, or the worker; empty for none.
-    pub by: String,
 }
 
 /// `waited 2 s`-style text for a phase, empty when either end is missing.

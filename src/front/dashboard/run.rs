@@ -21,6 +21,8 @@ pub struct RunPage {
     pub facts: RunFacts,
     /// Oldest first.
     pub timeline: Vec<Step>,
+    /// Number of the attempt that is out and has no answer yet.
+    pub attempt_out: Option<u64>,
     /// Newest first.
     pub attempts: Vec<Attempt>,
     /// Payload, context, metadata, output: those that are there.
@@ -39,15 +41,24 @@ pub struct RunActions {
     pub cancel: bool,
     /// `POST /runs/{id}/replay`
     pub replay: bool,
-    /// `POST /runs/{id}/retry`: deliver the waiting retry at once.
-    pub retry: bool,
+    /// `POST /runs/{id}/retry`: let what waits go at once.
+    pub retry: Option<RetryButton>,
 }
 
-/// Why a run failed.
+/// The words of the retry button; they depend on what waits.
+#[derive(Clone, Debug, Default)]
+pub struct RetryButton {
+    pub label: &'static str,
+    pub title: &'static str,
+}
+
+/// Why a run failed, or why its latest attempt did.
 #[derive(Clone, Debug, Default)]
 pub struct RunError {
     pub code: String,
     pub message: String,
+    /// Only the attempt: there will be another.
+    pub latest_attempt: bool,
 }
 
 /// The plain facts. An empty text, an empty moment or `None` is left out.
@@ -67,22 +78,26 @@ pub struct RunFacts {
     pub waited: String,
     /// From the first start to the end, or to now.
     pub ran: String,
+    /// It is over: `ran` is final.
+    pub ended: bool,
     /// From creation to the end.
     pub total: String,
     pub attempts: u64,
-    pub attempts_max: u64,
+    /// `None` where age is the limit.
+    pub attempts_max: Option<u64>,
     /// The moment after which a run that has not started expires.
     pub expires: When,
-    /// Longest time that it may take, as [`super::text::span`] gives it.
-    pub max_duration: String,
+    /// The moment by which the attempt that is out must be done.
+    pub deadline: When,
     pub priority: String,
     pub concurrency_key: String,
     pub idempotency_key: String,
+    pub cancel_reason: String,
     /// The agent's id; 0 is a value.
-    pub remote_id: Option<u64>,
+    pub remote_id: Option<i64>,
     /// `pending`, `live` or `failed`.
     pub mirror: String,
-    pub fence: Option<u64>,
+    pub fence: Option<u32>,
     /// The row of the outbox that delivers it, if there is one.
     pub outbox_row: String,
     pub parent: RunLink,
@@ -92,7 +107,6 @@ pub struct RunFacts {
     pub shard: String,
     /// For example `step 2 of 4: encode`.
     pub step: String,
-    pub buffered: bool,
 }
 
 /// A step of the timeline.
@@ -106,7 +120,7 @@ pub struct Step {
     pub what: Badge,
     pub detail: String,
     pub attempt: Option<u64>,
-    /// Who did it: a token's name, a duty, an agent; empty for none.
+    /// Who did it: `api`, `agent`, `operator` or `tidegate`; empty for none.
     pub by: String,
 }
 
@@ -115,13 +129,15 @@ pub struct Step {
 pub struct LateResult {
     pub at: When,
     pub fence: u64,
+    /// What was reported.
+    pub what: Badge,
     pub body: String,
 }
 
 /// Another run that belongs to this one.
 #[derive(Clone, Debug, Default)]
 pub struct RelatedRun {
-    /// `parent`, `child`, `replay of`, `replayed as`, `shard`.
+    /// `parent`, `replay of`, `replayed as`.
     pub relation: String,
     pub run: RunLink,
     pub task: String,

@@ -22,7 +22,8 @@ pub struct RunsPage {
     pub tasks: Vec<String>,
     pub rows: Vec<RunRow>,
     pub pager: Pager,
-    /// A command that creates a run; shown while there are no runs at all.
+    /// There are no runs at all: the page says how to create the first one.
+    pub empty_house: bool,
     pub first_run_curl: String,
 }
 
@@ -71,7 +72,12 @@ impl RunsFilter {
     /// The page sizes to choose from, with the current one marked.
     pub fn limits(&self) -> Vec<(u64, bool)> {
         let current = self.limit.parse().unwrap_or(50);
-        [25, 50, 100, 200].iter().map(|limit| (*limit, *limit == current)).collect()
+        let mut limits = vec![25, 50, 100, 200];
+        if !limits.contains(&current) {
+            limits.push(current);
+            limits.sort_unstable();
+        }
+        limits.into_iter().map(|limit| (limit, limit == current)).collect()
     }
 }
 
@@ -84,15 +90,14 @@ pub struct RunRow {
     pub org: String,
     pub env: String,
     pub attempt: u64,
-    pub attempts_max: u64,
+    /// `None` where age is the limit.
+    pub attempts_max: Option<u64>,
     pub created: When,
     /// As [`super::text::span`] gives it; a dash before the start.
     pub duration: String,
     pub tags: Vec<String>,
     /// The error of a failed run in one line; empty for none.
     pub error: String,
-    /// Why it has not started; empty for none.
+    /// Why it has not started, or why its latest attempt failed; empty for none.
     pub waiting_because: String,
-    /// Still in the burst buffer.
-    pub buffered: bool,
 }

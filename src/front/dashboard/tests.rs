@@ -101,11 +101,17 @@ fn values_of_each_page_are_shown() {
     let page = |name: &str| &pages.iter().find(|(found, _)| *found == name).unwrap().1;
     for (name, texts) in [
         ("overview", &["48,213", "10,482,911", "Read-only", "1.8 GB", "6.4 ms", "half-open"][..]),
-        ("runs", &["1,000,000+", "…", "newest 10,000", "breaker of resize", "3<span", "Newer"]),
+        (
+            "runs",
+            &["1,000,000+", "…", "looked at 2,000", "breaker of resize", "3<span", "First page"],
+        ),
         ("run", &["12345678901234567890", "1.10", "Cancel the run", "Remote id"]),
-        ("run_waiting", &["Waiting.", "No attempt yet"]),
+        ("run_waiting", &["Waiting.", "Attempt 5 is out"]),
         ("outbox_dead", &["Replay many", "Dead since", "Resume", "removed by hand"]),
-        ("outbox_preview", &["10,000+", "Replay 10,000+ now", "name=\"dry_run\" value=\"false\""]),
+        (
+            "outbox_preview",
+            &["10,000+", "Replay the first 10,000 now", "name=\"dry_run\" value=\"false\""],
+        ),
         ("endpoints_done", &["whsec_", "503", "shown this one time"]),
         ("error", &["404", "run_not_found", "Try again in 2 s"]),
         ("docs", &["/v1/tasks/{name}", "unavailable_read_only", "503"]),

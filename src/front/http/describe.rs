@@ -112,7 +112,7 @@ pub fn path_names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn operation_id(operation: &Operation) -> String {
+pub fn operation_id(operation: &Operation) -> String {
     let path = operation.path.trim_start_matches("/v1").replace(['{', '}'], "");
     let words = path.split('/').filter(|part| !part.is_empty());
     let words: Vec<String> = words.map(|word| word.replace(['-', '.'], "_")).collect();

@@ -20,7 +20,7 @@ use crate::model::refusal::{Code, Refusal};
 use crate::model::signature::{OVERLAP_DEFAULT, OVERLAP_MAX};
 
 /// Endpoints of one answer.
-const ENDPOINTS_MAX: usize = 1_000;
+pub const ENDPOINTS_MAX: usize = 1_000;
 
 /// An endpoint on the wire.
 #[derive(Serialize, ToSchema)]

@@ -39,6 +39,8 @@ pub fn respond(refusal: &Refusal, beside: Option<(&str, serde_json::Value)>) -> 
     let status = StatusCode::from_u16(refusal.code.class().http_status())
         .expect("the table of classes holds only valid statuses");
     let mut response = (status, Json(body)).into_response();
+    // Whoever reads pages gets the refusal as one; see `dashboard::dress`.
+    response.extensions_mut().insert(refusal.clone());
     if let Some(span) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(span.as_secs_ceil().max(1)));
     }

@@ -26,7 +26,8 @@ use crate::model::delivery::{Lane, OutboxRow, Pause, PauseScope, Purpose, RowSta
 use crate::model::outcome::Hook;
 use crate::model::refusal::{Code, Refusal};
 
-const REASON_BYTES_MAX: usize = 500;
+/// Longest reason of a pause, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
 const PAUSE_MAX: Span = Span::from_days(366);
 
 /// An outbox row or a dead letter.

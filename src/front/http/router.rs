@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{self, HeaderName, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::csrf::CsrfLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::describe::openapi;
 use super::error::{no_method, no_route, respond};
@@ -27,9 +27,10 @@ pub fn router(front: Front) -> Router {
         .merge(dashboard::routes())
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
-        .layer(CsrfLayer::new())
-        .layer(middleware::map_response(harden))
+        .layer(CsrfLayer::new().with_rejection_response(cross_site))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(front.clone(), dashboard::dress))
+        .layer(middleware::map_response(harden))
         .with_state(front)
 }
 
@@ -48,6 +49,12 @@ async fn harden(mut response: Response) -> Response {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// A form or a script of another site.
+fn cross_site(_: ProtectionError) -> Response {
+    let message = "the request comes from another site, so it changes nothing here";
+    respond(&Refusal::new(Code::Forbidden, message), None)
 }
 
 /// A defect in a handler: told to the caller without its insides, and to the log with them.

@@ -26,7 +26,8 @@ use crate::model::run::{Run, RunError, Status};
 pub const WAIT_MAX: Span = Span::from_secs(60);
 /// Runs of a page unless asked otherwise.
 pub const PAGE_DEFAULT: usize = 50;
-const REASON_BYTES_MAX: usize = 500;
+/// Longest reason of a cancellation, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
 const ERROR_CODE_BYTES_MAX: usize = 100;
 const ERROR_MESSAGE_BYTES_MAX: usize = 4_000;
 const METADATA_BYTES_MAX: usize = 64 << 10;
