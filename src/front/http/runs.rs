@@ -1,7 +1,7 @@
 //! The calls on runs but for creating them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, OptionalBody};
 use super::error::Answer;
+use super::path::Path;
 use super::query::Query;
 use super::run_json::{AttemptJson, LineJson, RunJson};
 use super::runs_create as checks;
@@ -44,7 +45,7 @@ fn show(front: &Front, run: Run) -> Answer {
 /// A run, at once or when it is final.
 pub async fn get(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer {
@@ -58,13 +59,22 @@ pub async fn get(
     let body = serde_json::to_vec(&RunJson::of(&view, None))
         .expect("texts and checked JSON always serialise");
     let tag = format!("\"{:016x}\"", crate::base::hash::Fnv::default().write(&body).finish());
-    let known = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known == Some(tag.as_str()) {
+    if knows(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(http::header::ETAG, tag)]).into_response());
     }
     let headers =
         [(http::header::ETAG, tag), (http::header::CONTENT_TYPE, "application/json".into())];
     Ok((headers, body).into_response())
+}
+
+/// Whether `If-None-Match` names this tag: alone, in a list, or made weak by a proxy on its way.
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(http::header::IF_NONE_MATCH).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == tag || known == "*")
 }
 
 /// A page of runs.
@@ -160,11 +170,7 @@ struct EventsJson<'a> {
 }
 
 /// The timeline of a run.
-pub async fn events(
-    State(front): State<Front>,
-    Path(id): Path<String>,
-    mut query: Query,
-) -> Answer {
+pub async fn events(State(front): State<Front>, Path(id): Path, mut query: Query) -> Answer {
     let (id, scope) = target(&front, &id, &mut query)?;
     query.end()?;
     let history = front.appliance.history(id, &scope)?;
@@ -184,7 +190,7 @@ pub struct CancelRun {
 /// Cancel a run.
 pub async fn cancel(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     OptionalBody(body): OptionalBody<CancelRun>,
 ) -> Answer {
@@ -197,11 +203,7 @@ pub async fn cancel(
 }
 
 /// A fresh run with the same input.
-pub async fn replay(
-    State(front): State<Front>,
-    Path(id): Path<String>,
-    mut query: Query,
-) -> Answer {
+pub async fn replay(State(front): State<Front>, Path(id): Path, mut query: Query) -> Answer {
     let (id, scope) = target(&front, &id, &mut query)?;
     query.end()?;
     let run = front.appliance.replay(id, &scope).await?;
@@ -218,7 +220,7 @@ pub struct AddTags {
 /// Add tags, all or none.
 pub async fn add_tags(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<AddTags>,
 ) -> Answer {
@@ -234,7 +236,7 @@ pub async fn add_tags(
 /// Replace the metadata; `If-Match` or `?version=` makes it conditional.
 pub async fn set_metadata(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<Box<RawValue>>,
 ) -> Answer {
@@ -267,7 +269,7 @@ pub struct Reschedule {
 /// Move the start of a delayed run.
 pub async fn reschedule(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<Reschedule>,
 ) -> Answer {
@@ -289,7 +291,7 @@ pub struct Complete {
 /// The work is done.
 pub async fn complete(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     OptionalBody(body): OptionalBody<Complete>,
 ) -> Answer {
@@ -327,7 +329,7 @@ pub struct FailError {
 /// The work failed.
 pub async fn fail(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<Fail>,
 ) -> Answer {
@@ -353,7 +355,7 @@ pub struct Heartbeat {
 /// A sign of life; the answer says whether the run is still wanted.
 pub async fn heartbeat(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<Heartbeat>,
 ) -> Answer<Response> {
