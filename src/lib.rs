@@ -1,4 +1,59 @@
-//! Tidegate: a run appliance.
+//! Tidegate: a run appliance. Applications hand it runs; it keeps them, delivers each to its agent
+//! and shows them. One binary, one data directory, no other service.
+//!
+//! # The map
+//! ```text
+//! floor  module      what it answers
+//! 6      cli         what a person types: serve, demo, bench, check, version; exit codes
+//!        app         composition: opens, builds, starts in order, stops in reverse
+//!        config      settings: defaults, file, environment, flags, each checked and named
+//! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
+//!                    protocol, so far its pure parts: frame, request, reply) and dashboard (a
+//!                    file per page)
+//!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates)
+//! 4      appliance   all that a door or a duty may ask for, plain values in and out
+//! 3      ledger      one act per file over a transaction: runs, outbox, tasks; ask: questions
+//!        engine      when things become durable: batch, writer, handle, hub of hints
+//! 2      store       the only module that names redb and bincode: tables (the whole schema on a
+//!                    page), keys, codec, rows, overlay transactions, disk, open; kinds: a file
+//!                    per kind of row
+//! 1      model       what things are and how they may change: run (the state machine), task,
+//!                    delivery, outcome (the outcome table), retry, breaker, signature, target
+//!                    (which addresses may be called), refusal (every expected no)
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text
+//! ```
+//! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
+//! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.
+//!
+//! # The way of a run
+//! `front::http::runs_create` turns JSON into a valid `Submit`. `appliance::intake` answers a known
+//! key from a snapshot, else sends the act to `engine::writer`, which gathers what waits, runs each
+//! command over an overlay of its own, merges the accepted ones, commits once, and only then lets
+//! any answer out. The commit's hints wake `work::dispatch`: its core asks for claims, the ledger
+//! leases rows with a fence, the sender calls, the outcome table judges, and `settle` applies it
+//! to run and row in one transaction that the fence guards.
+//!
+//! # Invariants
+//! - Only `store` names redb and bincode; only `base::time` reads the clock.
+//! - Domain code (floors 1-3) is synchronous; time and randomness are arguments.
+//! - No answer, not even a refusal, leaves before the rows it rests on are durable.
+//! - No write transaction spans a network call.
+//! - A hint never carries data; whoever wakes asks the store what is true.
+//! - Indexes, counters and timers are written by the two `save` files of the ledger, derived from
+//!   the difference of before and after; no act touches them itself.
+//! - An expected no is a `Refusal` and leaves no row; a broken promise is a `Fault` and ends the
+//!   engine. A full disk is the one fault that is waited out, read-only.
+//! - Types on disk are not types on the wire.
+//!
+//! # Where this differs from the first design
+//! - One physical table with a prefix byte for each kind of row, not a table per kind: a further
+//!   table touched in a commit costs about 10 KB and 60-100 us, a prefix nothing.
+//! - Commands of a batch run over a read snapshot and overlays; the redb write transaction is
+//!   opened only to apply the merged result. Counters travel as movements, so commands of one
+//!   batch need not read what they change.
+//! - Lanes that may be claimed are marked; a lane that is empty, at its limit or behind a head that
+//!   backs off loses its mark, and whatever unblocks it marks it again. Claims walk marks only.
+//! - Leases, delays, times to live and deadlines are one index of timers.
 
 pub mod app;
 pub mod appliance;

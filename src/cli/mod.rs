@@ -1,5 +1,6 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod exit;
@@ -26,6 +27,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Run the appliance with a sample agent and a gentle load, to look around.
     Demo(demo::Demo),
+    /// Measure this machine.
+    Bench(bench::Bench),
     /// Check the settings and end.
     Check(check::Check),
     /// Print the version.
@@ -72,6 +75,7 @@ pub fn run() -> i32 {
     match arguments.verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
+        Verb::Bench(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Version(verb) => verb.run(),
     }

@@ -10,6 +10,7 @@ use crate::model::refusal::{Code, Refusal};
 use crate::store::changes::Changes;
 use crate::store::disk::Disk;
 use crate::store::fault::{Fault, Stop};
+use crate::store::kinds::ready;
 use crate::store::tx::Tx;
 use tokio::sync::oneshot;
 
@@ -70,6 +71,17 @@ where
 pub fn unknown() -> Refusal {
     Refusal::new(Code::Unknown, "the outcome is unknown: retry with the same key")
         .retry_after(crate::base::time::Span::from_secs(1))
+}
+
+/// Endpoints with work that [`look_again`] names.
+const ENDPOINTS_MAX: usize = 10_000;
+
+/// Hints at all that may need attention. A commit whose outcome is unknown may have become
+/// durable, and its own hints are lost.
+pub fn look_again(disk: &Disk) -> Result<Vec<Notice>, Fault> {
+    let endpoints = ready::endpoints(&disk.snapshot()?, ENDPOINTS_MAX)?;
+    let work = endpoints.into_iter().map(Notice::Work);
+    Ok(std::iter::once(Notice::Timer(Time::ZERO)).chain(work).collect())
 }
 
 /// What a batch did.

@@ -94,6 +94,13 @@ impl Hub {
         }
     }
 
+    /// Wakes everyone who waits for a run: after a full disk nobody knows which of them changed.
+    pub fn wake_waiters(&self) {
+        for (notify, _) in lock(&self.waiters).values() {
+            notify.notify_waiters();
+        }
+    }
+
     pub fn take_hints(&self) -> Hints {
         std::mem::take(&mut lock(&self.hints))
     }

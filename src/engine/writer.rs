@@ -20,7 +20,7 @@ use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
-use super::batch::{Job, run_batch, said, unknown};
+use super::batch::{Job, look_again, run_batch, said, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;
@@ -177,8 +177,14 @@ impl Loop {
                 return Ok(true);
             }
             pause = (pause * 2).min(REOPEN_LONGEST);
-            match self.shared.disk.reopen().and_then(|()| self.shared.disk.commit_quick_repair()) {
-                Ok(()) => break,
+            let disk = &self.shared.disk;
+            let reopened = disk.reopen().and_then(|()| disk.commit_quick_repair());
+            match reopened.and_then(|()| look_again(disk)) {
+                Ok(notices) => {
+                    self.shared.hub.publish(&notices);
+                    self.shared.hub.wake_waiters();
+                    break;
+                }
                 // `Closed`: a reader still holds the old file; it lets go in a moment.
                 Err(Fault::Full(_) | Fault::Closed) => {}
                 Err(fault) => return Err(fault),

@@ -2,3 +2,4 @@
 
 pub mod dashboard;
 pub mod http;
+pub mod resp;

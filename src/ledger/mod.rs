@@ -7,3 +7,6 @@ pub mod ask;
 pub mod outbox;
 pub mod runs;
 pub mod tasks;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -87,6 +87,30 @@ pub enum Source {
 }
 
 impl Task {
+    /// A push task with the defaults of everything but its address.
+    pub fn pushed(name: Name, url: String, now: Time) -> Task {
+        Task {
+            name,
+            delivery: Delivery::Push(Push {
+                url,
+                flush: Flush::Async,
+                timeout: PUSH_TIMEOUT_DEFAULT,
+                ordering: Ordering::None,
+            }),
+            retry: RetryPolicy::default(),
+            max_duration: MAX_DURATION_DEFAULT,
+            ttl: None,
+            concurrency: None,
+            concurrency_key: None,
+            shard_size: None,
+            max_deliveries: None,
+            retry_malformed: 0,
+            source: Source::Http,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     pub fn push(&self) -> Option<&Push> {
         match &self.delivery {
             Delivery::Push(push) => Some(push),

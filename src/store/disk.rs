@@ -5,10 +5,15 @@
 //! One empty quick-repair commit when the writer falls idle makes the next open instant; on
 //! every commit it would cost more the larger the file is.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::RwLock;
 
-use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    CursorError, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
+    TableDefinition,
+};
 
 use super::changes::Changes;
 use super::fault::Fault;
@@ -58,13 +63,7 @@ impl Disk {
             write.set_durability(Durability::Immediate).map_err(fault)?;
             {
                 let mut table = write.open_table(ROWS).map_err(fault)?;
-                for (key, value) in &changes.rows {
-                    match value {
-                        Some(value) => table.insert(key.as_slice(), value.as_slice()),
-                        None => table.remove(key.as_slice()),
-                    }
-                    .map_err(fault)?;
-                }
+                write_rows(&mut table, &changes.rows)?;
                 for (key, delta) in changes.counts.iter().filter(|(_, delta)| **delta != 0) {
                     let before = match table.get(key.as_slice()).map_err(fault)? {
                         Some(bytes) => read_count(bytes.value())?,
@@ -127,6 +126,62 @@ impl Disk {
     }
 }
 
+/// Rows of one kind in a row from which the cursor is quicker than single inserts.
+const RUN_MIN: usize = 4;
+
+/// Writes rows in key order. New rows of one kind mostly go to the end of their kind, side by
+/// side: a cursor puts such a run in at less than half the cost of single inserts.
+fn write_rows(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    rows: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+) -> Result<(), Fault> {
+    let mut rest: Vec<(&[u8], Option<&[u8]>)> =
+        rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
+    rest.reverse();
+    while let Some((key, value)) = rest.pop() {
+        let Some(value) = value else {
+            table.remove(key).map_err(fault)?;
+            continue;
+        };
+        let same_kind =
+            |row: &&(&[u8], Option<&[u8]>)| row.1.is_some() && row.0.first() == key.first();
+        let run = 1 + rest.iter().rev().take(RUN_MIN).take_while(same_kind).count();
+        if run < RUN_MIN {
+            table.insert(key, value).map_err(fault)?;
+            continue;
+        }
+        rest.push((key, Some(value)));
+        if !write_run(table, &mut rest)? {
+            // The first one replaces a row that is there.
+            rest.pop();
+            table.insert(key, value).map_err(fault)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts in what fits between two rows that are there; false when not even the first one does.
+fn write_run(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    rest: &mut Vec<(&[u8], Option<&[u8]>)>,
+) -> Result<bool, Fault> {
+    let Some((first, _)) = rest.last() else { return Ok(false) };
+    let mut cursor = table.upper_bound_mut(Bound::Excluded(*first)).map_err(fault)?;
+    let mut wrote = false;
+    while let Some((key, Some(value))) = rest.last() {
+        match cursor.insert_before(*key, *value) {
+            Ok(()) => {}
+            Err(CursorError::UnorderedKey) => break,
+            Err(CursorError::Storage(error)) => return Err(fault(error)),
+            Err(error) => return Err(Fault::Io(error.to_string())),
+        }
+        rest.pop();
+        wrote = true;
+    }
+    cursor.close().map_err(fault)?;
+    Ok(wrote)
+}
+
 fn create_table(db: &Database) -> Result<(), Fault> {
     let read = db.begin_read().map_err(fault)?;
     if read.open_table(ROWS).is_ok() {
@@ -177,4 +232,47 @@ pub(super) fn fault(error: impl Into<redb::Error>) -> Fault {
 fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::memory::Memory;
+
+    fn all(rows: &dyn Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let everything = Span { lo: vec![0], hi: vec![0xff; 4], newest_first: false };
+        crate::store::rows::collect(rows, &everything, usize::MAX).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever mixture of new, changed and removed rows a batch holds, and wherever they fall
+        /// between rows that are there, the disk holds what an ordered map holds.
+        #[test]
+        fn commits_equal_an_ordered_map(
+            batches in proptest::collection::vec(
+                proptest::collection::btree_map((1u8..4, 0u8..60), any::<Option<u8>>(), 0..80), 1..6),
+            counts in proptest::collection::btree_map(0u8..4, -2i64..3, 0..4),
+        ) {
+            let opener = || {
+                let backend = redb::backends::InMemoryBackend::new();
+                Database::builder().create_with_backend(backend).map_err(fault)
+            };
+            let disk = Disk::open(Box::new(opener)).unwrap();
+            let mut memory = Memory::default();
+            for batch in batches {
+                let mut changes = Changes::default();
+                for ((kind, key), value) in batch {
+                    changes.rows.insert(vec![kind, key], value.map(|v| vec![v; 40]));
+                }
+                changes.counts = counts.iter().map(|(k, v)| (vec![9, *k], *v)).collect();
+                disk.commit(&changes).unwrap();
+                memory.apply(&changes).unwrap();
+            }
+            prop_assert_eq!(all(&disk.snapshot().unwrap()), all(&memory));
+        }
+    }
 }

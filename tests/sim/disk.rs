@@ -59,6 +59,8 @@ struct State {
     /// Operations left until the trouble starts, itself included.
     trouble: Option<(u64, Trouble)>,
     failures: u64,
+    /// The power went: what is in flight was half done, so only a cut tells what is there.
+    is_off: bool,
     lies: bool,
 }
 
@@ -122,6 +124,24 @@ impl Disk {
         self.state().lies = true;
     }
 
+    /// No trouble has started or is about to.
+    pub fn is_healthy(&self) -> bool {
+        self.state().trouble.is_none()
+    }
+
+    /// The power went during an operation; only [`Disk::cut`] makes sense from here.
+    pub fn is_off(&self) -> bool {
+        self.state().is_off
+    }
+
+    /// Does `act` without trouble, which goes on afterwards: for a test's own reads.
+    pub fn calmly<T>(&self, act: impl FnOnce() -> T) -> T {
+        let trouble = self.state().trouble.take();
+        let done = act();
+        self.state().trouble = trouble;
+        done
+    }
+
     /// How many operations have failed so far.
     pub fn failures(&self) -> u64 {
         self.state().failures
@@ -157,6 +177,7 @@ impl State {
             Trouble::Lasting(kind) => (kind, false),
             Trouble::PowerOff => {
                 *trouble = Trouble::Lasting(io::ErrorKind::Other);
+                self.is_off = true;
                 (io::ErrorKind::Other, true)
             }
         };

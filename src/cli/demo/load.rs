@@ -7,14 +7,13 @@ use serde_json::json;
 
 use crate::appliance::Appliance;
 use crate::appliance::intake::Submit;
-use crate::appliance::runs::{Body, Scope};
+use crate::appliance::runs::Scope;
 use crate::base::entropy::Entropy;
-use crate::base::hash::Fnv;
 use crate::base::name::Name;
 use crate::base::time::Span;
 use crate::model::refusal::Refusal;
 use crate::model::retry::RetryPolicy;
-use crate::model::task::{Delivery, Flush, KeyRule, Ordering, Push, Source, Task};
+use crate::model::task::{Delivery, Flush, KeyRule, Task};
 
 const TASKS: [(&str, Flush, Option<u32>, Option<KeyRule>); 4] = [
     ("send-mail", Flush::Async, None, None),
@@ -31,31 +30,19 @@ fn name(text: &str) -> Name {
 
 pub async fn register(appliance: &Appliance, agent: SocketAddr) -> Result<(), Refusal> {
     for (task, flush, concurrency, concurrency_key) in TASKS {
-        let now = appliance.now();
-        let push = Push {
-            url: format!("http://{agent}/{task}"),
-            flush,
-            timeout: Span::from_secs(10),
-            ordering: Ordering::None,
+        let url = format!("http://{agent}/{task}");
+        let mut task = Task::pushed(name(task), url, appliance.now());
+        if let Delivery::Push(push) = &mut task.delivery {
+            push.flush = flush;
+            push.timeout = Span::from_secs(10);
+        }
+        task.retry = RetryPolicy::Custom {
+            max_attempts: 4,
+            delays: vec![Span::from_secs(2), Span::from_secs(5), Span::from_secs(15)],
         };
-        let task = Task {
-            name: name(task),
-            delivery: Delivery::Push(push),
-            retry: RetryPolicy::Custom {
-                max_attempts: 4,
-                delays: vec![Span::from_secs(2), Span::from_secs(5), Span::from_secs(15)],
-            },
-            max_duration: Span::from_mins(2),
-            ttl: None,
-            concurrency,
-            concurrency_key,
-            shard_size: None,
-            max_deliveries: None,
-            retry_malformed: 0,
-            source: Source::Http,
-            created_at: now,
-            updated_at: now,
-        };
+        task.max_duration = Span::from_mins(2);
+        task.concurrency = concurrency;
+        task.concurrency_key = concurrency_key;
         appliance.put_task(task).await?;
     }
     Ok(())
@@ -88,23 +75,12 @@ async fn one(appliance: Appliance, mut dice: Entropy) {
         1 => vec!["nightly".to_owned(), format!("customer-{}", number % 50)],
         _ => Vec::new(),
     };
+    let payload = Some(payload.into_bytes());
     let submit = Submit {
-        task: name(task),
-        org: name(org),
-        env: name(env),
-        fingerprint: Fnv::default().write(payload.as_bytes()).finish(),
-        body: Body { payload: Some(payload.into_bytes()), context: None },
         idempotency_key: (dice.below(4) == 0).then(|| format!("order-{number}")),
         tags,
-        metadata: None,
         delay: (dice.below(12) == 0).then(|| Span::from_secs(5 + dice.below(60) as i64)),
-        ttl: None,
-        priority: 0,
-        max_attempts: None,
-        concurrency_key: None,
-        parent: None,
-        replay_of: None,
-        traceparent: None,
+        ..Submit::plain(name(task), name(org), name(env), payload)
     };
     match appliance.create(submit, true).await {
         Ok(crate::appliance::intake::Created::Kept { run, .. }) if dice.below(40) == 0 => {

@@ -1,15 +1,16 @@
 //! The calls on runs but for creating them.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::body::{JsonBody, OptionalBody};
-use super::error::Answer;
+use super::error::{Answer, Error};
 use super::path::Path;
 use super::query::Query;
 use super::run_json::{AttemptJson, LineJson, RunJson};
@@ -30,6 +31,24 @@ const REASON_BYTES_MAX: usize = 500;
 const ERROR_CODE_BYTES_MAX: usize = 100;
 const ERROR_MESSAGE_BYTES_MAX: usize = 4_000;
 const METADATA_BYTES_MAX: usize = 64 << 10;
+
+/// The run that path and query name, where the query holds nothing else.
+pub struct Target {
+    id: RunId,
+    scope: Scope,
+}
+
+impl FromRequestParts<Front> for Target {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Target, Error> {
+        let Path(id) = Path::from_request_parts(parts, front).await?;
+        let mut query = Query::from_request_parts(parts, front).await?;
+        let (id, scope) = target(front, &id, &mut query)?;
+        query.end()?;
+        Ok(Target { id, scope })
+    }
+}
 
 /// Id and scope out of path and query.
 fn target(front: &Front, id: &str, query: &mut Query) -> Result<(RunId, Scope), Refusal> {
@@ -170,9 +189,7 @@ struct EventsJson<'a> {
 }
 
 /// The timeline of a run.
-pub async fn events(State(front): State<Front>, Path(id): Path, mut query: Query) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
+pub async fn events(State(front): State<Front>, Target { id, scope }: Target) -> Answer {
     let history = front.appliance.history(id, &scope)?;
     Ok(Json(EventsJson {
         events: history.lines.iter().map(LineJson::of).collect(),
@@ -190,12 +207,9 @@ pub struct CancelRun {
 /// Cancel a run.
 pub async fn cancel(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     OptionalBody(body): OptionalBody<CancelRun>,
 ) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     let reason =
         body.reason.map(|text| checks::text("reason", text, REASON_BYTES_MAX)).transpose()?;
     let run = front.appliance.cancel(id, reason, "api", &scope).await?;
@@ -203,9 +217,7 @@ pub async fn cancel(
 }
 
 /// A fresh run with the same input.
-pub async fn replay(State(front): State<Front>, Path(id): Path, mut query: Query) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
+pub async fn replay(State(front): State<Front>, Target { id, scope }: Target) -> Answer {
     let run = front.appliance.replay(id, &scope).await?;
     let view = front.appliance.view(run)?;
     Ok((StatusCode::CREATED, Json(RunJson::of(&view, None))).into_response())
@@ -220,12 +232,9 @@ pub struct AddTags {
 /// Add tags, all or none.
 pub async fn add_tags(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     JsonBody(body): JsonBody<AddTags>,
 ) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     let (run, added) = front.appliance.add_tags(id, checks::tags(body.tags)?, &scope).await?;
     let mut response = show(&front, run)?;
     let header = http::HeaderName::from_static("tidegate-tags-added");
@@ -269,12 +278,9 @@ pub struct Reschedule {
 /// Move the start of a delayed run.
 pub async fn reschedule(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     JsonBody(body): JsonBody<Reschedule>,
 ) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     checks::limited("delay", Some(body.delay), checks::DELAY_MAX)?;
     let run = front.appliance.reschedule(id, body.delay, &scope).await?;
     show(&front, run)
@@ -291,12 +297,9 @@ pub struct Complete {
 /// The work is done.
 pub async fn complete(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     OptionalBody(body): OptionalBody<Complete>,
 ) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     let limit = front.appliance.settings().payload_bytes_max;
     let output = body.output.map(|raw| {
         let text: Box<str> = raw.into();
@@ -329,12 +332,9 @@ pub struct FailError {
 /// The work failed.
 pub async fn fail(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     JsonBody(body): JsonBody<Fail>,
 ) -> Answer {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     let code = checks::text("error.code", body.error.code, ERROR_CODE_BYTES_MAX)?;
     let message = body.error.message;
     if message.len() > ERROR_MESSAGE_BYTES_MAX {
@@ -355,12 +355,9 @@ pub struct Heartbeat {
 /// A sign of life; the answer says whether the run is still wanted.
 pub async fn heartbeat(
     State(front): State<Front>,
-    Path(id): Path,
-    mut query: Query,
+    Target { id, scope }: Target,
     JsonBody(body): JsonBody<Heartbeat>,
 ) -> Answer<Response> {
-    let (id, scope) = target(&front, &id, &mut query)?;
-    query.end()?;
     let run = front.appliance.heartbeat(id, body.fence, &scope).await?;
     show(&front, run)
 }

@@ -195,3 +195,6 @@ fn merge(
     ids.dedup();
     Ok((ids, more))
 }
+
+#[cfg(test)]
+mod tests;

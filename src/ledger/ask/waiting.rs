@@ -90,3 +90,6 @@ fn scope_words(scope: &PauseScope) -> String {
         PauseScope::Lane { .. } => "its lane is".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

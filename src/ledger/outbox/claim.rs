@@ -104,6 +104,8 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
         let Some(lane) = next_turn(tx, &name, claimed.turn.last.as_ref())? else { break };
         if claimed.turn.quiet_since.as_ref() == Some(&lane) {
             claimed.turn.quiet_since = None;
+            // The round may have taken several claims, each of which met other pauses.
+            claimed.wake_at = source.paused.next_end(tx, now)?;
             return Ok(finish(tx, claimed, endpoint.as_mut(), probe));
         }
         visited += 1;
@@ -119,19 +121,20 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
     Ok(finish(tx, claimed, endpoint.as_mut(), probe))
 }
 
-/// A claim under a half-open breaker is its one probe.
+/// The first delivery under a breaker that asks for a probe is that probe.
 fn finish(
     tx: &mut Tx<'_>,
     mut claimed: Claimed,
     endpoint: Option<&mut crate::model::endpoint::Endpoint>,
     probe: bool,
 ) -> Claimed {
-    if probe {
+    if probe
+        && !claimed.deliveries.is_empty()
+        && let Some(endpoint) = endpoint
+    {
         claimed.more = false;
-        if let (false, Some(endpoint)) = (claimed.deliveries.is_empty(), endpoint) {
-            endpoint.breaker.begin_probe(tx.now());
-            endpoints::put(tx, endpoint);
-        }
+        endpoint.breaker.begin_probe(tx.now());
+        endpoints::put(tx, endpoint);
     }
     claimed
 }
@@ -188,11 +191,18 @@ impl Source<'_> {
                 ready::unmark(tx, self.name, lane);
                 break;
             }
-            let ordered = row.ordered;
+            if let Some(pause) = self.head_pause(tx, &row)? {
+                claimed.wake_at = earliest(claimed.wake_at, pause.until);
+                break;
+            }
+            let (ordered, out) = (row.ordered, claimed.deliveries.len());
             given += 1;
             self.start(tx, row, claimed)?;
             if ordered {
-                ready::unmark(tx, self.name, lane);
+                // A row that was not sent is gone: the next one is the head, and keeps the mark.
+                if claimed.deliveries.len() > out {
+                    ready::unmark(tx, self.name, lane);
+                }
                 break;
             }
         }
@@ -210,10 +220,19 @@ impl Source<'_> {
         self.paused.of(tx, &scopes, self.now)
     }
 
+    /// A strict lane holds runs of all orgs: it stops at a head whose org is paused.
+    fn head_pause(&self, tx: &Tx<'_>, row: &OutboxRow) -> Result<Option<Pause>, Fault> {
+        if !self.paused.any || !row.lane.org.is_empty() {
+            return Ok(None);
+        }
+        let Some(run) = run_rows::get(tx, row.id)? else { return Ok(None) };
+        self.paused.of(tx, &[PauseScope::Org(run.org)], self.now)
+    }
+
     /// Places left under the limit that this lane counts against.
     fn room(&self, tx: &Tx<'_>, lane: &Lane) -> Result<usize, Fault> {
         let limit = self.task.and_then(|task| task.concurrency);
-        let Some(limit) = limit.filter(|_| *lane != super::save::hooks_lane()) else {
+        let Some(limit) = limit.filter(|_| !super::save::is_hooks_lane(lane)) else {
             return Ok(usize::MAX);
         };
         let key = if lane.key.is_empty() {
@@ -328,6 +347,15 @@ impl Paused {
     fn look(tx: &Tx<'_>) -> Result<Paused, Fault> {
         let any = first_key(tx, &Keys::prefix(&crate::store::key::Key::new(Table::Pause)))?;
         Ok(Paused { any: any.is_some() })
+    }
+
+    /// When the first of all pauses ends.
+    fn next_end(&self, rows: &dyn Rows, now: Time) -> Result<Option<Time>, Fault> {
+        if !self.any {
+            return Ok(None);
+        }
+        let ends = pause::list(rows)?.into_iter().filter_map(|pause| pause.until);
+        Ok(ends.filter(|until| now < *until).min())
     }
 
     fn of(

@@ -8,3 +8,6 @@ pub mod pauses;
 pub mod revive;
 pub mod save;
 pub mod settle;
+
+#[cfg(test)]
+mod tests;

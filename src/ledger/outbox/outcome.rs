@@ -3,11 +3,13 @@
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::ledger::runs::save as runs;
-use crate::model::breaker::{Notice as Health, Reason};
+use crate::model::breaker::{Allow, Notice as Health, Reason};
 use crate::model::delivery::{DeadLetter, Line, OutboxRow, Purpose, RowState};
+use crate::model::notice::Notice as Hint;
 use crate::model::outcome::{Case, Hook, Outcome, outcome};
 use crate::model::retry::{Next, Trouble, next_delay};
-use crate::model::run::{Event, Mirror, Run, RunError};
+use crate::model::run::{Event, Mirror, Run, RunError, Status};
+use crate::model::task::MAX_DURATION_DEFAULT;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count::Total;
 use crate::store::kinds::{
@@ -40,6 +42,18 @@ pub(super) fn before_sending(
             } else {
                 hook_failed(tx, row, code, detail)
             }
+        }
+        Outcome::Nothing { repair: true } if before.status == Status::Queued => {
+            // Row 2: the agent has it, so it executes.
+            let mut run = before.clone();
+            run.step(Event::Claim, tx.now()).map_err(runs::refuse)?;
+            run.mirror = Mirror::Live;
+            run.started_at.get_or_insert(tx.now());
+            let task = tasks::get(tx, &run.task)?;
+            let span = task.map_or(MAX_DURATION_DEFAULT, |task| task.max_duration);
+            run.deadline = Some(tx.now().plus(span));
+            runs::save(tx, &before, &run)?;
+            Ok(save(tx, Some(&row), None)?)
         }
         Outcome::Nothing { .. }
         | Outcome::Send { .. }
@@ -115,7 +129,7 @@ fn live(tx: &mut Tx<'_>, row: &OutboxRow, before: &Run, alive: Alive) -> Result<
             id: tx.mint(),
             endpoint: row.endpoint.clone(),
             purpose: Purpose::Hook { run: run.id, hook },
-            lane: hooks_lane(),
+            lane: hooks_lane(&run.org),
             ordered: false,
             priority: 0,
             created_at: tx.now(),
@@ -226,7 +240,7 @@ fn die(
     run.error = Some(RunError { code: code.to_owned(), message: detail.clone() });
     runs::save(tx, &before, &run)?;
     save(tx, Some(&row), None)?;
-    if run.status == crate::model::run::Status::Failed {
+    if run.status == Status::Failed {
         bury(tx, row, code, detail)?;
     }
     Ok(())
@@ -290,6 +304,10 @@ pub(super) fn record_health(tx: &mut Tx<'_>, name: &Name, outcome: &Outcome) -> 
         }
         Outcome::Dead { .. } => {}
     }
+    if endpoint.breaker.allow(now) != Allow::Yes {
+        // Whoever claims learns from the next claim when to come back.
+        tx.notify(Hint::Work(name.clone()));
+    }
     endpoints::put(tx, &endpoint);
     for item in news {
         tell(tx, name, item);
@@ -314,7 +332,7 @@ pub(super) fn tell(tx: &mut Tx<'_>, name: &Name, news: Health) {
         }
     };
     if matches!(news, Health::Closed | Health::Recovered) {
-        tx.notify(crate::model::notice::Notice::Work(name.clone()));
+        tx.notify(Hint::Work(name.clone()));
     }
     announce(tx, what, detail);
 }

@@ -17,7 +17,13 @@ pub fn pause(
     reason: String,
     until: Option<Time>,
 ) -> Result<Pause, Stop> {
-    if rows::list(tx)?.len() >= rows::PAUSES_MAX && rows::get(tx, &scope)?.is_none() {
+    let (over, known): (Vec<_>, Vec<_>) = rows::list(tx)?
+        .into_iter()
+        .partition(|pause| pause.until.is_some_and(|until| until <= tx.now()));
+    for pause in over {
+        rows::remove(tx, &pause.scope);
+    }
+    if known.len() >= rows::PAUSES_MAX && rows::get(tx, &scope)?.is_none() {
         let message = format!("at most {} pauses at a time", rows::PAUSES_MAX);
         return Err(Refusal::new(Code::NotAllowedInState, message).into());
     }

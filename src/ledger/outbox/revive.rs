@@ -5,11 +5,12 @@ use crate::base::name::Name;
 use crate::base::text::quote;
 use crate::base::time::Time;
 use crate::ledger::runs::save as runs;
+use crate::ledger::runs::submit::{delivery_of, no_task};
 use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Run, Status};
 use crate::store::fault::Stop;
-use crate::store::kinds::{count, outbox as rows, run as run_rows};
+use crate::store::kinds::{count, outbox as rows, run as run_rows, run_index, task as tasks};
 use crate::store::rows::collect;
 use crate::store::tx::Tx;
 
@@ -37,7 +38,7 @@ pub fn retry(tx: &mut Tx<'_>, id: Id) -> Result<OutboxRow, Stop> {
         };
     }
     let Some(letter) = rows::dead(tx, id)? else { return Err(not_found(&id.to_string()).into()) };
-    Ok(revive(tx, &letter)?)
+    revive(tx, &letter)
 }
 
 pub fn not_found(id: &str) -> Refusal {
@@ -68,9 +69,18 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         run.step(Event::Revive, now).map_err(runs::refuse)?;
         run.due_at = now;
         run.expires_at = None;
+        if let Some(number) = run.remote_id.take() {
+            // An answer that came after the end told its number: it is asked for again.
+            run_index::remove_remote(tx, number, run.task.as_str(), run.id);
+        }
         runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
         runs::save(tx, &before, &run)?;
         row.fence = run.fence;
+        // The task may have another order or key by now. Without it the letter is kept: it could
+        // only fail again, and then for good.
+        let task = tasks::get(tx, &row.endpoint)?.ok_or_else(|| no_task(&row.endpoint))?;
+        let fresh = delivery_of(&run, &task);
+        (row.lane, row.ordered, row.priority) = (fresh.lane, fresh.ordered, fresh.priority);
     }
     save(tx, None, Some(&row))?;
     Ok(row)
@@ -97,16 +107,19 @@ pub struct Filter {
 
 impl Filter {
     pub fn matches(&self, letter: &DeadLetter) -> bool {
-        let lane = &letter.row.lane;
-        let name = |wanted: &Option<Name>, found: &str| {
-            wanted.as_ref().is_none_or(|name| name.as_str() == found)
-        };
-        name(&self.endpoint, letter.row.endpoint.as_str())
-            && name(&self.org, &lane.org)
-            && name(&self.env, &lane.env)
+        self.endpoint.as_ref().is_none_or(|endpoint| *endpoint == letter.row.endpoint)
             && self.code.as_ref().is_none_or(|code| *code == letter.code)
             && self.from.is_none_or(|from| letter.died_at >= from)
             && self.to.is_none_or(|to| letter.died_at < to)
+    }
+
+    /// Whether the letter belongs to the org and env asked for. The run decides: the lane of a
+    /// strict task names no org, and one shared by the envs of an org names no env.
+    fn owns(&self, run: Option<&Run>) -> bool {
+        let name = |wanted: &Option<Name>, found: Option<&Name>| {
+            wanted.is_none() || wanted.as_ref() == found
+        };
+        name(&self.org, run.map(|run| &run.org)) && name(&self.env, run.map(|run| &run.env))
     }
 }
 
@@ -129,6 +142,13 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if !filter.matches(&letter) {
             continue;
         }
+        let run = match letter.row.purpose {
+            Purpose::Run => run_rows::get(tx, letter.row.id)?,
+            Purpose::Hook { run, .. } => run_rows::get(tx, run)?,
+        };
+        if !filter.owns(run.as_ref()) {
+            continue;
+        }
         if done.matched == REPLAY_MAX {
             done.more = true;
             break;
@@ -137,10 +157,9 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
         if dry_run {
             continue;
         }
-        let fits = match run_rows::get(tx, letter.row.id)? {
-            Some(run) => run.status == Status::Failed,
-            None => letter.row.purpose != Purpose::Run,
-        };
+        let failed = run.is_some_and(|run| run.status == Status::Failed)
+            && tasks::get(tx, &letter.row.endpoint)?.is_some();
+        let fits = failed || letter.row.purpose != Purpose::Run;
         if fits {
             revive(tx, &letter)?;
             done.replayed += 1;

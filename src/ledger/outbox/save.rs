@@ -2,16 +2,23 @@
 //! counters. The only place that touches them.
 
 use crate::base::id::Id;
+use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::model::delivery::{Lane, OutboxRow, RowState, Timer};
-use crate::model::notice::Notice;
 use crate::store::fault::Fault;
 use crate::store::kinds::{count, due, outbox as rows, ready};
 use crate::store::tx::Tx;
 
-/// Lane of follow-ups: `~` is in no name, so no run shares it.
-pub fn hooks_lane() -> Lane {
-    Lane { org: "~hooks".to_owned(), ..Lane::default() }
+/// The env of lanes of follow-ups: `~` is in no name, so no run shares them.
+const HOOKS: &str = "~hooks";
+
+/// Lane of the follow-ups of an org; it has no limit, and is paused with its org.
+pub fn hooks_lane(org: &Name) -> Lane {
+    Lane { org: org.to_string(), env: HOOKS.to_owned(), key: String::new() }
+}
+
+pub fn is_hooks_lane(lane: &Lane) -> bool {
+    lane.env == HOOKS
 }
 
 /// Moves a row from `before` to `after`; `None` is a row that is not there.
@@ -48,25 +55,19 @@ pub fn save(
 
 /// Keeps the ready index and the mark of the lane.
 fn place(tx: &mut Tx<'_>, before: Option<&OutboxRow>, after: Option<&OutboxRow>) {
-    let (was_in, is_in) = (before.is_some_and(in_ready), after.is_some_and(in_ready));
-    match (before, after) {
-        (Some(row), _) if was_in && !is_in => {
-            ready::remove(tx, row);
-            if row.ordered {
-                // The next in line becomes the head.
-                ready::mark(tx, &row.endpoint, &row.lane);
-            }
-        }
-        (_, Some(row)) if is_in => {
-            if !was_in {
-                ready::add(tx, row);
-            }
-            if row.state == RowState::Ready {
-                ready::mark(tx, &row.endpoint, &row.lane);
-                tx.notify(Notice::Work(row.endpoint.clone()));
-            }
-        }
-        _ => {}
+    let (old, new) = (before.filter(|row| in_ready(row)), after.filter(|row| in_ready(row)));
+    if let Some(row) = old {
+        ready::remove(tx, row);
+    }
+    if let Some(row) = new {
+        ready::add(tx, row);
+    }
+    let is_out = after.is_some_and(|row| matches!(row.state, RowState::Leased { .. }));
+    if let Some(row) = new.filter(|row| row.state == RowState::Ready) {
+        ready::mark(tx, &row.endpoint, &row.lane);
+    } else if let Some(row) = old.filter(|row| row.ordered && !is_out) {
+        // It went, or fell back behind an older one: another row may be the head.
+        ready::mark(tx, &row.endpoint, &row.lane);
     }
 }
 

@@ -49,7 +49,7 @@ pub fn settle(tx: &mut Tx<'_>, report: Report) -> Result<Settled, Stop> {
             apply(tx, row, report)?;
             Ok(Settled::Applied)
         }
-        _ => late(tx, &report),
+        row => late(tx, row, &report),
     }
 }
 
@@ -74,8 +74,16 @@ fn apply(tx: &mut Tx<'_>, row: OutboxRow, mut report: Report) -> Result<(), Stop
 }
 
 /// A result that nobody waits for any more.
-fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
-    let Some(before) = run_rows::get(tx, report.id)? else { return Ok(Settled::Late) };
+fn late(tx: &mut Tx<'_>, row: Option<OutboxRow>, report: &Report) -> Result<Settled, Stop> {
+    let Some(before) = run_rows::get(tx, report.id)? else {
+        // A follow-up: its attempts are all the history that it has.
+        log_attempt(tx, report, None, true);
+        tx.count(count::total(Total::LateResults), 1);
+        return Ok(Settled::Late);
+    };
+    if is_repeated(row.as_ref(), &before, report) {
+        return Ok(Settled::Applied);
+    }
     // The agent reported the end by its own call before it answered ours: all is well.
     let in_time = before.fence == report.fence && before.status.is_final();
     log_attempt(tx, report, None, !in_time);
@@ -87,16 +95,34 @@ fn late(tx: &mut Tx<'_>, report: &Report) -> Result<Settled, Stop> {
         runs::save(tx, &before, &run)?;
         return Ok(Settled::Late);
     }
+    // The answer says as much about the endpoint as any other; it may be the one probe.
+    ends::record_health(tx, &report.endpoint, &report.outcome)?;
     if let Outcome::Live { remote_id, .. } = report.outcome {
         adopt(tx, &before, &report.endpoint, remote_id)?;
     }
     Ok(Settled::AfterEnd)
 }
 
-/// The agent's number for a run that is over already.
+/// The same report again: its first commit was answered `unknown` and had become durable.
+fn is_repeated(row: Option<&OutboxRow>, run: &Run, report: &Report) -> bool {
+    match (&report.outcome, row) {
+        (Outcome::Live { remote_id, .. }, None) => {
+            run.fence == report.fence && run.remote_id == Some(*remote_id)
+        }
+        (Outcome::Retry { code, .. }, Some(row)) => {
+            row.fence == report.fence
+                && row.state == RowState::Waiting
+                && row.last_code.as_deref() == Some(code)
+        }
+        _ => false,
+    }
+}
+
+/// The agent's number for a run that it completed before it answered. A mirror that failed stays
+/// so: a dead letter of such a run may be tried again, under a number that is not known yet.
 fn adopt(tx: &mut Tx<'_>, before: &Run, endpoint: &Name, remote_id: i64) -> Result<(), Fault> {
     let taken = run_index::remote_owner(tx, remote_id, endpoint.as_str())?.is_some();
-    if before.remote_id.is_some() || taken {
+    if before.mirror != Mirror::Pending || taken {
         return Ok(());
     }
     let mut run = before.clone();
@@ -121,7 +147,11 @@ pub(super) fn log_attempt(tx: &mut Tx<'_>, report: &Report, next_at: Option<Time
         next_at,
         late,
     };
-    attempts::put(tx, report.id, &attempt);
+    if late {
+        attempts::put_beside(tx, report.id, &attempt);
+    } else {
+        attempts::put(tx, report.id, &attempt);
+    }
 }
 
 /// Class and detail of an outcome, for logs and pages.

@@ -6,3 +6,6 @@ pub mod replay;
 pub mod report;
 pub mod save;
 pub mod submit;
+
+#[cfg(test)]
+mod tests;

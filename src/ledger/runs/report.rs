@@ -63,6 +63,10 @@ pub fn fail(
     fence: Option<u32>,
 ) -> Result<Reported, Stop> {
     let before = save::must_get(tx, id)?;
+    let repeated = before.status == Status::Failed && before.error.as_ref() == Some(&error);
+    if repeated && fence.is_none_or(|fence| fence == before.fence) {
+        return Ok(Reported::Applied(before));
+    }
     let text = format!("{}: {}", error.code, error.message);
     if let Some(late) = keep_aside(tx, &before, fence, "failed", Some(text.as_bytes()))? {
         return Ok(late);
@@ -141,12 +145,13 @@ fn keep_aside(
 ) -> Result<Option<Reported>, Stop> {
     let stale = fence.is_some_and(|fence| fence != before.fence)
         || (before.status.is_final() && fence.is_some())
-        || (before.status == Status::Queued && fence.is_none());
+        || (before.status == Status::Queued && fence.is_none())
+        || before.fence == 0;
     if !stale {
         return Ok(None);
     }
-    // Without a fence there is nothing to tell it by: the state machine refuses it.
-    let Some(fence) = fence else {
+    // Without a fence, or before any attempt, there is nothing to tell it by: it is refused.
+    let Some(fence) = fence.filter(|_| before.fence > 0) else {
         let event = if what == "completed" { Event::Complete } else { Event::Fail };
         return Err(
             save::refuse(crate::model::run::Illegal { status: before.status, event }).into()
@@ -176,5 +181,5 @@ fn log(tx: &mut Tx<'_>, run: &Run, class: &str, detail: &str, body: Option<&[u8]
         next_at: None,
         late,
     };
-    attempts::put(tx, run.id, &attempt);
+    attempts::put_beside(tx, run.id, &attempt);
 }

@@ -1,5 +1,6 @@
 //! Creating a run: run, outbox row, indexes and key binding in one transaction.
 
+use crate::base::hash::Fnv;
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::text::quote;
@@ -12,7 +13,7 @@ use crate::model::task::{Flush, Task};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
-use crate::store::kinds::{idem, run as run_rows, task as task_rows};
+use crate::store::kinds::{count, idem, run as run_rows, task as task_rows};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -38,6 +39,31 @@ pub struct Submit {
     pub parent: Option<RunId>,
     pub replay_of: Option<RunId>,
     pub traceparent: Option<String>,
+}
+
+impl Submit {
+    /// A run of `task` without any wishes, for programs that fill in the few they have.
+    pub fn plain(task: Name, org: Name, env: Name, payload: Option<Vec<u8>>) -> Submit {
+        let fingerprint = Fnv::default().write_json(payload.as_deref().unwrap_or_default()).finish();
+        Submit {
+            task,
+            org,
+            env,
+            body: Body { payload, context: None },
+            fingerprint,
+            idempotency_key: None,
+            tags: Vec::new(),
+            metadata: None,
+            delay: None,
+            ttl: None,
+            priority: 0,
+            max_attempts: None,
+            concurrency_key: None,
+            parent: None,
+            replay_of: None,
+            traceparent: None,
+        }
+    }
 }
 
 /// The run that a request has now.
@@ -173,11 +199,8 @@ pub fn delivery_of(run: &Run, task: &Task) -> OutboxRow {
     }
 }
 
-/// Runs of a task that are not finished.
-pub fn open_runs(rows: &dyn Rows, task: &Name) -> Result<i64, Fault> {
-    let counts = crate::store::kinds::count::by_status(
-        rows,
-        &crate::store::kinds::count::task_statuses(task),
-    )?;
-    Ok(counts.iter().filter(|(status, _)| !status.is_final()).map(|(_, count)| count).sum())
+/// Runs of a task that are not finished, those of this very batch included.
+pub fn open_runs(tx: &Tx<'_>, task: &Name) -> Result<i64, Fault> {
+    let open = Status::ALL.into_iter().filter(|status| !status.is_final());
+    open.map(|status| tx.counter(&count::task(task, status))).sum()
 }

@@ -8,11 +8,13 @@ use crate::model::refusal::{Code, Refusal};
 use crate::model::signature::Secret;
 use crate::model::task::{Source, Task};
 use crate::store::fault::Stop;
-use crate::store::kinds::{endpoint as endpoints, task as rows};
+use crate::store::kinds::{endpoint as endpoints, ready, task as rows};
 use crate::store::tx::Tx;
 
 /// Most tasks of one appliance.
 pub const TASKS_MAX: usize = 10_000;
+/// Lanes that a higher limit lets go at once.
+const LANES_MARKED_MAX: usize = 100_000;
 
 /// Registers or changes a task; gives it and whether it is new. `secret` is for a new endpoint.
 pub fn put(tx: &mut Tx<'_>, mut task: Task, secret: Secret) -> Result<(Task, bool), Stop> {
@@ -20,13 +22,10 @@ pub fn put(tx: &mut Tx<'_>, mut task: Task, secret: Secret) -> Result<(Task, boo
     if let Some(old) = &old {
         refuse_read_only(old, task.source)?;
         task.created_at = old.created_at;
-        let ordering = |task: &Task| task.push().map(|push| push.ordering);
-        if ordering(old) != ordering(&task) && open_runs(tx, &task.name)? > 0 {
-            let message = "the ordering of a task changes only while it has no unfinished runs";
-            return Err(Refusal::new(Code::TaskInUse, message).into());
-        }
-        if old.push().is_some() != task.push().is_some() && open_runs(tx, &task.name)? > 0 {
-            let message = "push and pull are exchanged only while a task has no unfinished runs";
+        if let Some(what) = changes_lanes(old, &task)
+            && open_runs(tx, &task.name)? > 0
+        {
+            let message = format!("{what} of a task changes only while it has no unfinished runs");
             return Err(Refusal::new(Code::TaskInUse, message).into());
         }
     } else if rows::list(tx, None, TASKS_MAX + 1)?.len() >= TASKS_MAX {
@@ -37,9 +36,28 @@ pub fn put(tx: &mut Tx<'_>, mut task: Task, secret: Secret) -> Result<(Task, boo
         endpoints::put(tx, &Endpoint::new(task.name.clone(), secret));
     }
     rows::put(tx, &task);
+    let limit = |task: &Task| task.concurrency.unwrap_or(u32::MAX);
+    if old.as_ref().is_some_and(|old| limit(&task) > limit(old)) {
+        ready::mark_all(tx, &task.name, LANES_MARKED_MAX)?;
+    }
     // A higher limit or another address may let waiting runs go.
     tx.notify(Notice::Work(task.name.clone()));
     Ok((task, old.is_none()))
+}
+
+/// What decides in which lane a run stands: a run that is out must find its place there at its
+/// end, and waiting rows must not change sides.
+fn changes_lanes(old: &Task, new: &Task) -> Option<&'static str> {
+    let ordering = |task: &Task| task.push().map(|push| push.ordering);
+    if old.push().is_some() != new.push().is_some() {
+        Some("push or pull")
+    } else if ordering(old) != ordering(new) {
+        Some("the ordering")
+    } else if old.concurrency_key != new.concurrency_key {
+        Some("the concurrency key")
+    } else {
+        None
+    }
 }
 
 pub fn remove(tx: &mut Tx<'_>, name: &Name) -> Result<(), Stop> {

@@ -32,9 +32,24 @@ impl Record for AttemptRow {
     const KIND: &'static str = "attempt";
 }
 
-/// `line` counts what was written for this owner, late results included.
+/// The one timely answer of an attempt.
 pub fn put(tx: &mut Tx<'_>, owner: Id, attempt: &Attempt) {
-    let row = AttemptRow {
+    tx.put(key(owner, attempt.number).u8(0), &to_row(attempt));
+}
+
+/// What else is known of an attempt: a late answer, or what its agent reported by a call of its
+/// own. There may be many, and none takes the place of another.
+pub fn put_beside(tx: &mut Tx<'_>, owner: Id, attempt: &Attempt) {
+    let line = tx.mint();
+    tx.put(key(owner, attempt.number).u8(1).id(line), &to_row(attempt));
+}
+
+fn key(owner: Id, number: u32) -> Key {
+    Key::new(Table::Attempt).id(owner).u32(number)
+}
+
+fn to_row(attempt: &Attempt) -> AttemptRow {
+    AttemptRow {
         number: attempt.number,
         started_at: attempt.started_at.0,
         elapsed_ms: attempt.elapsed_ms,
@@ -44,11 +59,7 @@ pub fn put(tx: &mut Tx<'_>, owner: Id, attempt: &Attempt) {
         body: attempt.body.clone(),
         next_at: attempt.next_at.map(|t| t.0),
         late: attempt.late,
-    };
-    // A late result may stand beside the timely one of the same number.
-    let key = Key::new(Table::Attempt).id(owner).u32(attempt.number).u8(u8::from(attempt.late));
-    let key = if attempt.late { key.time(tx.now()) } else { key };
-    tx.put(key, &row);
+    }
 }
 
 /// The latest attempts of an owner, newest first.

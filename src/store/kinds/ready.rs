@@ -5,7 +5,7 @@
 
 use crate::base::id::Id;
 use crate::base::name::Name;
-use crate::model::delivery::{Lane, OutboxRow};
+use crate::model::delivery::{Lane, OutboxRow, RowState};
 use crate::model::notice::Notice;
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix};
@@ -21,9 +21,15 @@ fn lane_key(endpoint: &Name, lane: &Lane) -> Key {
     endpoint_key(endpoint).text(&lane.org).text(&lane.env).text(&lane.key)
 }
 
-/// Higher priority first, then older first.
+/// Higher priority first, then older first. In an ordered lane whoever is out, and then whoever
+/// was tried before, stays ahead of all others, also of an older run whose delay is over only now.
 fn row_key(row: &OutboxRow) -> Key {
-    let rank = (i16::from(i8::MAX) - i16::from(row.priority)) as u8;
+    let rank = match row.state {
+        RowState::Leased { .. } => 0,
+        RowState::Ready | RowState::Waiting if row.ordered && row.attempts > 0 => 1,
+        // Priorities end at 100, so this is never below 27.
+        RowState::Ready | RowState::Waiting => (i16::from(i8::MAX) - i16::from(row.priority)) as u8,
+    };
     lane_key(&row.endpoint, &row.lane).u8(rank).id(row.id)
 }
 
@@ -43,6 +49,23 @@ fn mark_key(endpoint: &Name, lane: &Lane) -> Key {
 pub fn mark(tx: &mut Tx<'_>, endpoint: &Name, lane: &Lane) {
     tx.mark(mark_key(endpoint, lane));
     tx.notify(Notice::Work(endpoint.clone()));
+}
+
+/// Marks the lanes of `endpoint` that have ready rows, found by jumping from one to the next: a
+/// higher limit may unblock any of them. Lanes beyond `limit` wait until a place of theirs frees.
+pub fn mark_all(tx: &mut Tx<'_>, endpoint: &Name, limit: usize) -> Result<(), Fault> {
+    let mut span = Span::prefix(&endpoint_key(endpoint));
+    for _ in 0..limit {
+        if span.is_empty() {
+            break;
+        }
+        let Some(key) = first_key(tx, &span)? else { break };
+        let lane = read_lane(&key)?;
+        span.lo = after_prefix(lane_key(endpoint, &lane).bytes());
+        tx.mark(mark_key(endpoint, &lane));
+    }
+    tx.notify(Notice::Work(endpoint.clone()));
+    Ok(())
 }
 
 /// The lane is empty or blocked; whatever unblocks it marks it again.

@@ -156,8 +156,13 @@ impl Core {
                 endpoint.in_flight += claimed.count;
                 endpoint.turn = claimed.turn;
                 endpoint.not_before = claimed.wake_at.filter(|_| !claimed.more);
-                let again = std::mem::take(&mut endpoint.again);
-                endpoint.wanted = claimed.more || again || endpoint.not_before.is_some();
+                endpoint.wanted = claimed.more || endpoint.not_before.is_some();
+                if std::mem::take(&mut endpoint.again) {
+                    // What the claim saw is older than the hint.
+                    endpoint.wanted = true;
+                    endpoint.not_before = None;
+                    endpoint.turn.quiet_since = None;
+                }
             }
             Event::ClaimRefused { endpoint } => {
                 let endpoint = self.endpoints.entry(endpoint).or_default();

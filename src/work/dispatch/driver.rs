@@ -49,16 +49,18 @@ impl Driver {
     async fn run(&self, mut inbox: mpsc::Receiver<Event>, stop: &CancellationToken) {
         let mut core = Core::new();
         let first = self.first_look().await;
-        self.act(core.on(first, self.appliance.now()));
+        let mut now = self.appliance.now();
+        self.act(core.on(first, now));
         loop {
-            let wake = core.wake_at(self.appliance.now());
+            // Asked with the moment of the last turn: what fell due since then is due at once.
+            let wake = core.wake_at(now);
             let event = tokio::select! {
                 () = stop.cancelled() => return,
                 Some(event) = inbox.recv() => event,
                 () = self.appliance.hub().work.notified() => self.hints(),
                 () = self.sleep_until(wake) => Event::Tick,
             };
-            let now = self.appliance.now();
+            now = self.appliance.now();
             let mut acts = core.on(event, now);
             // What else is here already is taken in before the next wait.
             for _ in 0..IN_FLIGHT_MAX {

@@ -1,0 +1,5 @@
+//! Rules of runs, by name.
+
+mod edit;
+mod end;
+mod submit;

@@ -1,0 +1,326 @@
+//! Small questions asked of a whole snapshot: rows, indexes, timers and counters must tell the
+//! same story. Each is counted again here from the rows alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use tidegate::base::id::{Id, RunId};
+use tidegate::base::name::Name;
+use tidegate::ledger::runs::save::lane_of;
+use tidegate::model::delivery::{Lane, OutboxRow, Purpose, RowState, Timer};
+use tidegate::model::run::{Mirror, Run, Status};
+use tidegate::model::task::Task;
+use tidegate::store::key::{Key, KeyReader, last_id};
+use tidegate::store::kinds::count::Total;
+use tidegate::store::kinds::{
+    count, due, event, idem, outbox as outbox_rows, ready, run as run_rows, run_index,
+    task as tasks,
+};
+use tidegate::store::rows::{Rows, Span, counter};
+use tidegate::store::tables::Table;
+
+use crate::reference::check_keys;
+
+type Keys = BTreeSet<Vec<u8>>;
+
+/// Everything that the questions need, read once.
+struct Picture<'a> {
+    rows: &'a dyn Rows,
+    runs: BTreeMap<RunId, Run>,
+    outbox: BTreeMap<Id, OutboxRow>,
+    tasks: BTreeMap<Name, Task>,
+}
+
+/// Asks all questions; panics with what is wrong.
+pub fn check(rows: &dyn Rows) {
+    let picture = Picture::of(rows);
+    picture.runs_agree_with_themselves();
+    picture.open_runs_have_one_delivery();
+    picture.indexes_equal_rows();
+    picture.ready_index_equals_rows();
+    picture.lanes_with_work_are_marked();
+    picture.timers_belong_to_rows();
+    picture.counters_equal_a_recount();
+    picture.dead_letters_pair_up();
+    picture.keys_bind_one_run();
+}
+
+/// Runs that are not final.
+pub fn open_runs(rows: &dyn Rows) -> Vec<Run> {
+    let picture = Picture::of(rows);
+    picture.runs.into_values().filter(|run| !run.status.is_final()).collect()
+}
+
+fn scan(rows: &dyn Rows, table: Table, mut visit: impl FnMut(&[u8], &[u8])) {
+    rows.scan(&Span::prefix(&Key::new(table)), &mut |key, value| {
+        visit(key, value);
+        Ok(ControlFlow::Continue(()))
+    })
+    .expect("the store can be read");
+}
+
+fn keys(rows: &dyn Rows, table: Table) -> Keys {
+    let mut found = Keys::new();
+    scan(rows, table, |key, _| found.extend([key.to_vec()]));
+    found
+}
+
+fn same(what: &str, expected: &Keys, found: &Keys) {
+    let text = |keys: Vec<&Vec<u8>>| {
+        keys.iter().map(|key| key.escape_ascii().to_string()).collect::<Vec<_>>().join("\n  ")
+    };
+    let missing: Vec<_> = expected.difference(found).collect();
+    let spare: Vec<_> = found.difference(expected).collect();
+    assert!(
+        missing.is_empty() && spare.is_empty(),
+        "{what}: missing\n  {}\nspare\n  {}",
+        text(missing),
+        text(spare)
+    );
+}
+
+impl<'a> Picture<'a> {
+    fn of(rows: &'a dyn Rows) -> Picture<'a> {
+        let (mut runs, mut outbox) = (BTreeMap::new(), BTreeMap::new());
+        scan(rows, Table::Run, |key, value| {
+            let id = last_id(key).expect("the key of a run ends with its id");
+            runs.insert(id, run_rows::read(id, value).expect("a run can be read"));
+        });
+        scan(rows, Table::Outbox, |key, _| {
+            let id = last_id(key).expect("the key of a row ends with its id");
+            let row = outbox_rows::get(rows, id).expect("a row can be read");
+            outbox.insert(id, row.expect("a row that was scanned is there"));
+        });
+        let tasks = tasks::list(rows, None, usize::MAX).expect("tasks can be read");
+        let tasks = tasks.into_iter().map(|task| (task.name.clone(), task)).collect();
+        Picture { rows, runs, outbox, tasks }
+    }
+
+    fn runs_agree_with_themselves(&self) {
+        for (id, run) in &self.runs {
+            let is_final = run.status.is_final();
+            assert_eq!(is_final, run.finished_at.is_some(), "{id}: final without its time");
+            assert_eq!(run.deadline.is_some(), run.status.holds_slot(), "{id}: deadline");
+            assert_eq!(
+                run.mirror == Mirror::Live,
+                run.remote_id.is_some(),
+                "{id} is {} with {:?} and {:?}",
+                run.status.as_str(),
+                run.mirror,
+                run.remote_id
+            );
+            let lines = event::list(self.rows, *id, usize::MAX).expect("a timeline can be read");
+            assert_eq!(lines.len() as u32, run.events, "{id}: lines of its timeline");
+        }
+    }
+
+    fn open_runs_have_one_delivery(&self) {
+        for (id, run) in &self.runs {
+            let row = self.outbox.get(id);
+            let state = row.map(|row| row.state);
+            let live = run.mirror == Mirror::Live;
+            let fits = match (run.status, state) {
+                (Status::Delayed, Some(RowState::Waiting)) => true,
+                (Status::Queued, Some(RowState::Ready | RowState::Waiting)) => true,
+                (Status::Executing | Status::Canceling, Some(RowState::Leased { .. })) => !live,
+                (Status::Executing | Status::Canceling, None) => live,
+                (status, None) => status.is_final(),
+                (_, Some(_)) => false,
+            };
+            assert!(
+                fits,
+                "{id} is {}, {:?}, and its row {state:?}",
+                run.status.as_str(),
+                run.mirror
+            );
+        }
+        for (id, row) in &self.outbox {
+            let run = match &row.purpose {
+                Purpose::Run => id,
+                Purpose::Hook { run, .. } => run,
+            };
+            let run = self.runs.get(run).unwrap_or_else(|| panic!("row {id} has no run"));
+            if let (Purpose::Run, Some(task)) = (&row.purpose, self.tasks.get(&run.task)) {
+                assert_eq!(row.lane, lane_of(Some(task), run), "{id} stands in the wrong lane");
+                assert_eq!(row.ordered, task.is_ordered(), "{id} has the wrong order");
+            }
+        }
+    }
+
+    fn indexes_equal_rows(&self) {
+        let runs = || self.runs.values();
+        let set = |keys: &mut dyn Iterator<Item = Key>| keys.map(Key::into_bytes).collect::<Keys>();
+        let by_status = set(&mut runs().map(|run| run_index::by_status(run.status).id(run.id)));
+        same("by status", &by_status, &keys(self.rows, Table::ByStatus));
+        let by_task = set(&mut runs().map(|run| run_index::by_task(&run.task).id(run.id)));
+        same("by task", &by_task, &keys(self.rows, Table::ByTask));
+        let by_env = set(&mut runs().map(|run| run_index::by_env(&run.org, &run.env).id(run.id)));
+        same("by env", &by_env, &keys(self.rows, Table::ByEnv));
+        let by_tag = set(&mut runs().flat_map(|run| {
+            let key = |tag: &String| run_index::by_tag(&run.org, &run.env, tag).id(run.id);
+            run.tags.iter().map(key).collect::<Vec<_>>()
+        }));
+        same("by tag", &by_tag, &keys(self.rows, Table::ByTag));
+        let remote = set(&mut runs().filter_map(|run| {
+            let number = run.remote_id? as u64;
+            Some(Key::new(Table::Remote).u64(number).text(run.task.as_str()).id(run.id))
+        }));
+        same("by the agent's number", &remote, &keys(self.rows, Table::Remote));
+    }
+
+    /// In line are rows that may go, and in an ordered lane also the one that is out or backs off.
+    fn in_line(row: &OutboxRow) -> bool {
+        match row.state {
+            RowState::Ready => true,
+            RowState::Waiting => row.ordered && row.attempts > 0,
+            RowState::Leased { .. } => row.ordered,
+        }
+    }
+
+    fn ready_index_equals_rows(&self) {
+        let place = |endpoint: &str, lane: &Lane, id: Id| {
+            let key = Key::new(Table::Ready).text(endpoint);
+            key.text(&lane.org).text(&lane.env).text(&lane.key).id(id).into_bytes()
+        };
+        let in_line = self.outbox.values().filter(|row| Self::in_line(row));
+        let expected = in_line.map(|row| place(row.endpoint.as_str(), &row.lane, row.id)).collect();
+        let mut found = Keys::new();
+        scan(self.rows, Table::Ready, |key, _| {
+            let (endpoint, lane, id) = read_place(key);
+            assert!(found.insert(place(&endpoint, &lane, id)), "{id} is twice in the ready index");
+        });
+        same("ready index", &expected, &found);
+    }
+
+    /// A lane whose head may go is marked, unless its own limit holds it back.
+    fn lanes_with_work_are_marked(&self) {
+        let mut heads: BTreeMap<(String, Lane), Id> = BTreeMap::new();
+        scan(self.rows, Table::Ready, |key, _| {
+            let (endpoint, lane, id) = read_place(key);
+            heads.entry((endpoint, lane)).or_insert(id);
+        });
+        for ((endpoint, lane), head) in heads {
+            let name = Name::new(&endpoint).expect("an endpoint has a name");
+            let marked = ready::is_marked(self.rows, &name, &lane).expect("a mark can be read");
+            if marked || self.outbox[&head].state != RowState::Ready {
+                continue;
+            }
+            let limit = self.tasks.get(&name).and_then(|task| task.concurrency);
+            let taken = counter(self.rows, &count::lane_slots(&name, &lane)).expect("a counter");
+            let full = !lane.key.is_empty() && limit.is_some_and(|max| taken >= i64::from(max));
+            assert!(full, "lane {lane:?} of {endpoint} has work, is not full and not marked");
+        }
+    }
+
+    fn timers_belong_to_rows(&self) {
+        let mut expected = BTreeSet::new();
+        for row in self.outbox.values() {
+            match row.state {
+                RowState::Ready => {}
+                RowState::Waiting => expected.extend([(Timer::Deliver, row.due_at, row.id)]),
+                RowState::Leased { until } => expected.extend([(Timer::Lease, until, row.id)]),
+            }
+        }
+        for run in self.runs.values() {
+            let waits = matches!(run.status, Status::Delayed | Status::Queued);
+            if let (true, None, Some(at)) = (waits, run.started_at, run.expires_at) {
+                expected.insert((Timer::Expire, at, run.id));
+            }
+            if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
+                expected.insert((Timer::Deadline, at, run.id));
+            }
+        }
+        let mut found = BTreeSet::new();
+        for timer in Timer::ALL {
+            let timers = due::after(self.rows, timer, None, usize::MAX).expect("timers");
+            found.extend(timers.into_iter().map(|(at, id)| (timer, at, id)));
+        }
+        let missing: Vec<_> = expected.difference(&found).collect();
+        let spare: Vec<_> = found.difference(&expected).collect();
+        assert!(
+            missing.is_empty() && spare.is_empty(),
+            "timers: missing {missing:?}, spare {spare:?}"
+        );
+    }
+
+    fn counters_equal_a_recount(&self) {
+        let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        let mut add = |key: Key| *counts.entry(key.into_bytes()).or_default() += 1;
+        for run in self.runs.values() {
+            add(count::all(run.status));
+            add(count::task(&run.task, run.status));
+            add(count::env(&run.org, &run.env, run.status));
+            if run.status.holds_slot() {
+                add(count::slots(&run.task));
+                let lane = lane_of(self.tasks.get(&run.task), run);
+                if !lane.key.is_empty() {
+                    add(count::lane_slots(&run.task, &lane));
+                }
+            }
+        }
+        for row in self.outbox.values() {
+            add(count::outbox_state(row.state));
+        }
+        for _ in keys(self.rows, Table::Dead) {
+            add(count::outbox_dead());
+        }
+        let total =
+            |which| counter(self.rows, &count::total(which)).expect("a counter can be read");
+        assert_eq!(total(Total::Created), self.runs.len() as i64, "runs created");
+        let completed = self.runs.values().filter(|run| run.status == Status::Completed).count();
+        assert_eq!(total(Total::Completed), completed as i64, "runs completed");
+        let attempts: i64 = self.runs.values().map(|run| i64::from(run.attempts)).sum();
+        assert!(total(Total::Attempts) >= attempts, "attempts made");
+        let totals = count::total(Total::Created).into_bytes();
+        let totals = &totals[..totals.len() - 1];
+        scan(self.rows, Table::Count, |key, value| {
+            if !key.starts_with(totals) {
+                let bytes = value.try_into().expect("a counter has 8 bytes");
+                let (found, expected) = (i64::from_le_bytes(bytes), counts.remove(key));
+                let text = key.escape_ascii();
+                assert_eq!(Some(found), expected, "counter {text} (recounted on the right)");
+            }
+        });
+        assert!(counts.is_empty(), "counters that are not there: {counts:?}");
+    }
+
+    fn dead_letters_pair_up(&self) {
+        let mut letters = BTreeSet::new();
+        scan(self.rows, Table::Dead, |key, value| {
+            let letter = outbox_rows::read_dead(key, value).expect("a dead letter can be read");
+            let id = letter.row.id;
+            assert!(letters.insert(id), "{id} died twice");
+            let found = outbox_rows::dead(self.rows, id).expect("a dead letter can be read");
+            assert_eq!(found.as_ref(), Some(&letter), "{id}: found by its id");
+            assert!(!self.outbox.contains_key(&id), "{id} is dead and in the outbox");
+            if letter.row.purpose == Purpose::Run {
+                assert_eq!(self.runs[&id].status, Status::Failed, "{id} has a dead letter");
+            }
+        });
+        assert_eq!(keys(self.rows, Table::DeadById).len(), letters.len(), "dead letters by id");
+    }
+
+    fn keys_bind_one_run(&self) {
+        check_keys(self.runs.values());
+        let mut newest: BTreeMap<(&Name, &Name, &str), &Run> = BTreeMap::new();
+        for run in self.runs.values() {
+            if let Some(key) = &run.idempotency_key {
+                newest.insert((&run.org, &run.env, key), run);
+            }
+        }
+        for ((org, env, key), run) in &newest {
+            let binding = idem::get(self.rows, org, env, key).expect("a binding can be read");
+            let binding = binding.unwrap_or_else(|| panic!("key {key} of {} is not bound", run.id));
+            assert_eq!((binding.run, binding.fingerprint), (run.id, run.fingerprint));
+        }
+        assert_eq!(keys(self.rows, Table::Idem).len(), newest.len(), "bindings without a run");
+    }
+}
+
+fn read_place(key: &[u8]) -> (String, Lane, Id) {
+    let mut reader = KeyReader::new(key);
+    let mut text = || reader.text().expect("a key of the ready index");
+    let endpoint = text();
+    let lane = Lane { org: text(), env: text(), key: text() };
+    (endpoint, lane, last_id(key).expect("a key of the ready index ends with an id"))
+}

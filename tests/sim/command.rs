@@ -1,0 +1,169 @@
+//! Commands as data, so that one queue holds those of clients, agents and the dispatcher, and a
+//! test can look at what was asked when the answer comes.
+
+use tidegate::base::id::{Id, RunId};
+use tidegate::base::name::Name;
+use tidegate::base::time::Span;
+use tidegate::engine::batch::{Call, Job};
+use tidegate::ledger::outbox::claim::{Claim, Claimed, claim};
+use tidegate::ledger::outbox::fire::{Fired, fire, recover};
+use tidegate::ledger::outbox::settle::{Report, Settled, settle};
+use tidegate::ledger::outbox::{endpoints, pauses, revive};
+use tidegate::ledger::runs::report::{self, Reported};
+use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
+use tidegate::ledger::runs::{cancel, edit, replay};
+use tidegate::ledger::tasks::register;
+use tidegate::model::delivery::PauseScope;
+use tidegate::model::refusal::Refusal;
+use tidegate::model::run::{Run, RunError};
+use tidegate::model::signature::Secret;
+use tidegate::model::task::Task;
+use tidegate::store::fault::Stop;
+use tidegate::store::tx::Tx;
+use tokio::sync::oneshot;
+
+/// Whatever may be asked of the engine.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Submit(Box<Submit>),
+    AddTags(RunId, Vec<String>),
+    SetMetadata(RunId, String),
+    Reschedule(RunId, Span),
+    Cancel(RunId),
+    Replay(RunId),
+    Complete { run: RunId, output: Option<Vec<u8>>, fence: Option<u32> },
+    Fail { run: RunId, retryable: bool, fence: Option<u32> },
+    Heartbeat(RunId, u32),
+    RetryNow(Id),
+    PutTask(Box<Task>),
+    RemoveTask(Name),
+    Pause(PauseScope, Option<Span>),
+    Resume(PauseScope),
+    Enable(Name),
+    Disable(Name),
+    Claim(Claim),
+    Settle(Box<Report>),
+    Fire,
+    Recover,
+}
+
+/// What an accepted command says.
+#[derive(Debug)]
+pub enum Said {
+    Receipt(Box<Receipt>),
+    Run(Box<Run>),
+    Reported(Box<Reported>),
+    Claimed(Box<Claimed>),
+    Settled(Settled),
+    Fired(Fired),
+    Recovered(usize),
+    Done,
+}
+
+pub type Answer = Result<Said, Refusal>;
+
+impl Command {
+    /// The command as a job of the engine, and where its answer arrives.
+    pub fn to_job(&self) -> (Box<dyn Job>, oneshot::Receiver<Answer>) {
+        let command = self.clone();
+        let (call, answer) = Call::new(move |tx| command.run(tx));
+        (Box::new(call), answer)
+    }
+
+    pub fn run(self, tx: &mut Tx<'_>) -> Result<Said, Stop> {
+        let run = |run: Run| Said::Run(Box::new(run));
+        let reported = |reported: Reported| Said::Reported(Box::new(reported));
+        Ok(match self {
+            Command::Submit(command) => Said::Receipt(Box::new(submit(tx, *command)?)),
+            Command::AddTags(id, tags) => run(edit::add_tags(tx, id, tags)?.0),
+            Command::SetMetadata(id, text) => run(edit::set_metadata(tx, id, Some(text), None)?),
+            Command::Reschedule(id, delay) => run(edit::reschedule(tx, id, delay)?),
+            Command::Cancel(id) => run(cancel::cancel(tx, id, None, "api")?),
+            Command::Replay(id) => Said::Receipt(Box::new(replay::replay(tx, id)?)),
+            Command::Complete { run, output, fence } => {
+                reported(report::complete(tx, run, output, fence)?)
+            }
+            Command::Fail { run, retryable, fence } => {
+                let error = RunError { code: "broken".into(), message: "the agent says".into() };
+                reported(report::fail(tx, run, error, retryable, fence)?)
+            }
+            Command::Heartbeat(id, fence) => reported(report::heartbeat(tx, id, fence)?),
+            Command::RetryNow(id) => revive::retry(tx, id).map(|_| Said::Done)?,
+            Command::PutTask(task) => register::put(tx, *task, secret()).map(|_| Said::Done)?,
+            Command::RemoveTask(name) => register::remove(tx, &name).map(|()| Said::Done)?,
+            Command::Pause(scope, span) => {
+                let until = span.map(|span| tx.now().plus(span));
+                pauses::pause(tx, scope, "a test".into(), until).map(|_| Said::Done)?
+            }
+            Command::Resume(scope) => pauses::resume(tx, &scope).map(|()| Said::Done)?,
+            Command::Enable(name) => endpoints::enable(tx, &name).map(|_| Said::Done)?,
+            Command::Disable(name) => endpoints::disable(tx, &name).map(|_| Said::Done)?,
+            Command::Claim(command) => Said::Claimed(Box::new(claim(tx, command)?)),
+            Command::Settle(report) => Said::Settled(settle(tx, *report)?),
+            Command::Fire => Said::Fired(fire(tx)?),
+            Command::Recover => Said::Recovered(recover(tx)?),
+        })
+    }
+
+    /// A line for the trace.
+    pub fn to_text(&self) -> String {
+        match self {
+            Command::Submit(submit) => format!(
+                "submit {} {:?} key {:?} to {}",
+                String::from_utf8_lossy(submit.body.payload.as_deref().unwrap_or_default()),
+                submit.delay,
+                submit.idempotency_key,
+                submit.task,
+            ),
+            Command::Settle(report) => format!(
+                "settle {} fence {} attempt {}: {:?}",
+                report.id, report.fence, report.attempt, report.outcome
+            ),
+            Command::PutTask(task) => format!(
+                "put task {} limit {:?} by {:?}",
+                task.name, task.concurrency, task.concurrency_key
+            ),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+fn secret() -> Secret {
+    Secret::from_bytes(&[7; 32]).expect("32 bytes make a secret")
+}
+
+impl Said {
+    /// A line for the trace.
+    pub fn to_text(&self) -> String {
+        let run = |run: &Run| {
+            format!(
+                "{} {} fence {} attempts {}",
+                run.id,
+                run.status.as_str(),
+                run.fence,
+                run.attempts
+            )
+        };
+        match self {
+            Said::Receipt(receipt) => format!("{} cached {}", run(&receipt.run), receipt.cached),
+            Said::Run(found) => run(found),
+            Said::Reported(reported) => match &**reported {
+                Reported::Applied(found) => format!("applied: {}", run(found)),
+                Reported::Late { run: found, fence } => format!("late {fence}: {}", run(found)),
+            },
+            Said::Claimed(claimed) => {
+                let ids = claimed.deliveries.iter().map(|d| (d.row.id, d.row.fence));
+                format!(
+                    "{:?} more {} wake {:?}",
+                    ids.collect::<Vec<_>>(),
+                    claimed.more,
+                    claimed.wake_at
+                )
+            }
+            Said::Settled(settled) => format!("{settled:?}"),
+            Said::Fired(fired) => format!("{fired:?}"),
+            Said::Recovered(count) => format!("recovered {count}"),
+            Said::Done => "done".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The turn loop: at each turn the seed picks what happens next. The real ledger, engine, store
+//! and dispatcher core run in one thread, over a disk that fails and a clock that jumps.
+//!
+//! What must hold, whatever happens:
+//!
+//! - every run that was acknowledged is there, with the fields that were told;
+//! - one idempotency key gives one run while it holds, also when an answer was unknown;
+//! - an agent sees one request under one id, and never two claims of a run, or of an ordered
+//!   lane, at once; a later run of an ordered lane never passes an earlier one in line;
+//! - an open run has exactly one delivery or is live; a final one has none;
+//! - nothing goes back from a final status, but by a revival that someone asked for;
+//! - counters equal a recount, indexes and timers equal the rows;
+//! - a result that was taken is in the log of attempts;
+//! - an idle power cut changes nothing, and a fault only ever comes from the disk;
+//! - once all is well, every run becomes final.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+
+use tidegate::base::entropy::Entropy;
+use tidegate::base::id::{Id, Minter};
+use tidegate::base::time::Time;
+use tidegate::engine::batch::run_batch;
+use tidegate::model::delivery::Purpose;
+use tidegate::model::notice::Notice;
+use tidegate::store::fault::Fault;
+use tidegate::store::key::last_id;
+use tidegate::store::kinds::{outbox as rows, ready, run as run_rows};
+use tidegate::store::rows::collect;
+use tokio::sync::oneshot;
+
+use crate::command::{Answer, Command};
+use crate::disk::Trouble;
+use crate::driver::Driver;
+use crate::machine::{End, Machine};
+use crate::mix::{Mix, once_in, one};
+use crate::receivers::Receivers;
+use crate::reference::Reference;
+use crate::trace::Trace;
+use crate::workload::Workload;
+
+const START: i64 = 1_700_000_000_000;
+
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Client,
+    Engine,
+    Answers,
+    Calls,
+    Time,
+    ClockForward,
+    ClockBack,
+    PowerLater,
+    PowerNow,
+    Kill,
+    Stop,
+    FullOnce,
+    FullLasting,
+    ErrorOnce,
+    ErrorLasting,
+    Check,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    Client,
+    /// Its connection is gone: the answer is not heard.
+    DeafClient,
+    Driver,
+}
+
+type Waiting = (Command, Who, oneshot::Receiver<Answer>);
+
+pub struct World {
+    pub entropy: Entropy,
+    mix: Mix<Turn>,
+    pub machine: Machine,
+    pub minter: Minter,
+    pub driver: Driver,
+    pub workload: Workload,
+    pub receivers: Receivers,
+    pub reference: Reference,
+    pub queue: Vec<(Command, Who)>,
+    /// Milliseconds on the clock that never steps, and how far the wall clock is off.
+    pub tick: i64,
+    offset: i64,
+    pub healed: bool,
+    pub trace: Trace,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let mut entropy = Entropy::from_seed(seed);
+        let always =
+            [(Turn::Client, 30), (Turn::Engine, 40), (Turn::Answers, 25), (Turn::Time, 25)];
+        let sometimes = [
+            (Turn::Calls, 10),
+            (Turn::ClockForward, 2),
+            (Turn::ClockBack, 2),
+            (Turn::PowerLater, 3),
+            (Turn::PowerNow, 1),
+            (Turn::Kill, 1),
+            (Turn::Stop, 1),
+            (Turn::FullOnce, 2),
+            (Turn::FullLasting, 1),
+            (Turn::ErrorOnce, 1),
+            (Turn::ErrorLasting, 1),
+            (Turn::Check, 2),
+        ];
+        let mix = Mix::random(&mut entropy, &always, &sometimes);
+        let workload = Workload::random(&mut entropy);
+        let receivers = Receivers::random(&mut entropy);
+        let machine = Machine::new(one(&mut entropy, &[0, 1 << 20]));
+        let minter = Minter::new(Entropy::from_seed(entropy.next_u64()));
+        let (driver, first) = Driver::start(Vec::new(), Time(START));
+        let mut world = World {
+            entropy,
+            mix,
+            machine,
+            minter,
+            driver,
+            workload,
+            receivers,
+            reference: Reference::default(),
+            queue: Vec::new(),
+            tick: 0,
+            offset: 0,
+            healed: false,
+            trace: Trace::default(),
+        };
+        world.want(first);
+        for task in world.workload.tasks.clone() {
+            world.ask(Command::PutTask(Box::new(task)), Who::Client);
+        }
+        world.batch(usize::MAX);
+        world
+    }
+
+    /// Lives for about `turns`, then heals everything and waits for the end.
+    pub fn run(&mut self, turns: u32) {
+        for _ in 0..turns / 3 + self.entropy.below(u64::from(turns)) as u32 {
+            self.turn();
+        }
+        self.heal();
+        self.check();
+    }
+
+    /// Equal for equal runs: all disk operations and all events.
+    pub fn hash(&self) -> (u64, u64) {
+        (self.machine.hash(), self.trace.hash())
+    }
+
+    pub fn now(&self) -> Time {
+        Time(START + self.tick + self.offset)
+    }
+
+    fn turn(&mut self) {
+        let turn = self.mix.pick(&mut self.entropy);
+        let nth = 1 + self.entropy.below(60);
+        match turn {
+            Turn::Client => self.client(),
+            Turn::Engine => {
+                let most = one(&mut self.entropy, &[1, 2, 5, 100]);
+                self.batch(most);
+            }
+            Turn::Answers => self.answers(),
+            Turn::Calls => self.calls(),
+            Turn::Time => self.time(),
+            Turn::ClockForward => self.shift(1 + nth as i64 / 2),
+            Turn::ClockBack => self.shift(-1 - nth as i64 / 2),
+            Turn::PowerLater => self.fail_at(nth, Trouble::PowerOff),
+            Turn::PowerNow => self.idle_end(End::Power),
+            Turn::Kill => self.idle_end(End::Kill),
+            Turn::Stop => self.idle_end(End::Stop),
+            Turn::FullOnce => self.fail_at(nth, Trouble::Once(ErrorKind::StorageFull)),
+            Turn::FullLasting => self.fail_at(nth, Trouble::Lasting(ErrorKind::StorageFull)),
+            Turn::ErrorOnce => self.fail_at(nth, Trouble::Once(ErrorKind::Other)),
+            Turn::ErrorLasting => self.fail_at(nth, Trouble::Lasting(ErrorKind::Other)),
+            Turn::Check => self.check(),
+        }
+    }
+
+    fn fail_at(&mut self, nth: u64, trouble: Trouble) {
+        self.trace.note(format!("operation {nth}: {trouble:?}"));
+        self.machine.disk().fail_at(nth, trouble);
+    }
+
+    /// The wall clock steps, by hours or by less.
+    fn shift(&mut self, hours: i64) {
+        let unit = one(&mut self.entropy, &[1_000, 60_000, 3_600_000]);
+        self.offset = (self.offset + hours * unit).max(-START / 2);
+        self.trace.note(format!("the clock steps to {:?}", self.now()));
+    }
+
+    fn client(&mut self) {
+        let now = self.now();
+        let (known, dead) = (&self.reference.known, self.dead());
+        let Some(command) = self.workload.next(&mut self.entropy, known, &dead, now) else {
+            return;
+        };
+        let deaf = once_in(&mut self.entropy, 8);
+        self.ask(command, if deaf { Who::DeafClient } else { Who::Client });
+    }
+
+    /// Dead letters, of runs and of hooks.
+    fn dead(&self) -> Vec<Id> {
+        self.machine.disk().calmly(|| {
+            // After trouble the store takes no more reads, until it is opened again.
+            let view = self.machine.store().snapshot().ok();
+            view.and_then(|view| collect(&view, &rows::dead_page(None), 100).ok())
+                .map_or_else(Vec::new, |found| {
+                    found.iter().filter_map(|(key, _)| last_id(key).ok()).collect()
+                })
+        })
+    }
+
+    pub fn ask(&mut self, command: Command, who: Who) {
+        self.reference.asked(&command);
+        self.queue.push((command, who));
+    }
+
+    /// What the dispatcher wants.
+    pub fn want(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            self.ask(command, Who::Driver);
+        }
+    }
+
+    /// Receivers whose time has come answer; the results are reported.
+    pub fn answers(&mut self) {
+        let reports = self.receivers.answers(self.now(), self.tick, &mut self.entropy);
+        self.want(reports.into_iter().map(|report| Command::Settle(Box::new(report))).collect());
+    }
+
+    pub fn calls(&mut self) {
+        for command in self.receivers.calls(self.tick) {
+            self.ask(command, Who::Client);
+        }
+    }
+
+    /// Time passes: a little, or until something is due.
+    fn time(&mut self) {
+        let step = match self.entropy.below(4) {
+            0 => self.entropy.below(1_000) as i64,
+            1 => self.entropy.below(60_000) as i64,
+            _ => self.next_at().map_or(1_000, |at| (at - self.tick).clamp(0, 3_600_000)),
+        };
+        self.tick += step;
+        let commands = self.driver.tick(self.now());
+        self.want(commands);
+    }
+
+    /// The tick at which something happens by itself.
+    pub fn next_at(&self) -> Option<i64> {
+        let wake = self.driver.wake_at().map(|at| at.0 - START - self.offset);
+        wake.into_iter().chain(self.receivers.next_at()).min()
+    }
+
+    /// One batch of the engine, as its thread runs it.
+    pub fn batch(&mut self, most: usize) {
+        let take = most.min(self.queue.len());
+        if take == 0 {
+            return;
+        }
+        let now = self.now();
+        let mut jobs = Vec::new();
+        let mut waiting: Vec<Waiting> = Vec::new();
+        for (command, who) in self.queue.drain(..take) {
+            let (job, answer) = command.to_job();
+            jobs.push(job);
+            waiting.push((command, who, answer));
+        }
+        let in_line = self.in_line();
+        let failures = self.machine.disk().failures();
+        match run_batch(self.machine.store(), jobs, now, &mut self.minter) {
+            Ok(done) => {
+                self.release(waiting, &in_line);
+                self.watch(&done.notices);
+                let commands = self.driver.hints(&done.notices, now);
+                self.want(commands);
+            }
+            Err(fault) => {
+                assert!(
+                    self.machine.disk().failures() > failures,
+                    "a fault without trouble: {fault}"
+                );
+                self.trace.note(format!("fault: {fault}"));
+                match fault {
+                    Fault::Full(_) => {
+                        self.release(waiting, &in_line);
+                        self.wait_for_room();
+                    }
+                    Fault::Io(_) | Fault::Closed => {
+                        let how = one(&mut self.entropy, &[End::Power, End::Kill]);
+                        self.restart(how, None);
+                    }
+                    Fault::Corrupt(_) | Fault::Newer(_) => panic!("the store is damaged: {fault}"),
+                    Fault::Panicked(_) => panic!("a command broke an invariant: {fault}"),
+                }
+            }
+        }
+    }
+
+    /// Answers reach those who wait for them.
+    fn release(&mut self, waiting: Vec<Waiting>, in_line: &[(Vec<u8>, Id)]) {
+        let now = self.now();
+        let moved: BTreeSet<Id> =
+            waiting.iter().filter_map(|(command, ..)| moves(command)).collect();
+        for (command, who, mut answer) in waiting {
+            let answer = answer.try_recv().expect("a batch answers all of its commands");
+            let text = match &answer {
+                Ok(said) => said.to_text(),
+                Err(refusal) => refusal.to_string(),
+            };
+            self.trace.note(format!("{now:?} {} => {text}", command.to_text()));
+            if let (Ok(said), true) = (&answer, who != Who::DeafClient) {
+                self.reference.told(&command, said);
+            }
+            if let (Ok(_), Command::PutTask(task)) = (&answer, &command) {
+                self.workload.tasks.retain(|known| known.name != task.name);
+                self.workload.tasks.push((**task).clone());
+            }
+            if who != Who::Driver {
+                continue;
+            }
+            let insist = self.healed || once_in(&mut self.entropy, 2);
+            let led = self.driver.answered(&command, answer, insist, now);
+            self.want(led.commands);
+            if led.deliveries.is_empty() {
+                continue;
+            }
+            let (disk, tick) = (self.machine.disk(), self.tick);
+            disk.calmly(|| {
+                let view = self.machine.store().snapshot().expect("a store that took a commit");
+                for delivery in led.deliveries {
+                    passes_nobody(&delivery, &view, in_line, &moved);
+                    self.receivers.take(delivery, &view, now, tick, &mut self.entropy);
+                }
+            });
+        }
+    }
+
+    /// The ready index before a batch: who is in line.
+    fn in_line(&self) -> Vec<(Vec<u8>, Id)> {
+        if !self.workload.tasks.iter().any(|task| task.is_ordered()) {
+            return Vec::new();
+        }
+        // After trouble the store takes no more reads; then the batch fails as well.
+        self.machine.disk().calmly(|| {
+            let view = self.machine.store().snapshot().ok();
+            view.and_then(|view| ready::page(&view, None, 1_000).ok()).unwrap_or_default()
+        })
+    }
+
+    /// Looks at every run that a commit says has changed.
+    fn watch(&mut self, notices: &[Notice]) {
+        let changed: BTreeSet<Id> = notices
+            .iter()
+            .filter_map(|notice| if let Notice::Run(id) = notice { Some(*id) } else { None })
+            .collect();
+        let disk = self.machine.disk();
+        disk.calmly(|| {
+            let view = self.machine.store().snapshot().expect("a store that took a commit");
+            for id in changed {
+                let run = run_rows::get(&view, id).expect("a store that took a commit");
+                self.reference.saw(&run.expect("a run that changed is there"));
+            }
+        });
+    }
+}
+
+/// A run that a command of this batch may have put into line or taken out of it.
+fn moves(command: &Command) -> Option<Id> {
+    match command {
+        Command::Fail { run, .. } => Some(*run),
+        Command::RetryNow(id) => Some(*id),
+        _ => None,
+    }
+}
+
+/// The first attempt of an ordered run goes out only when nobody in line was ahead of it.
+fn passes_nobody(
+    new: &tidegate::ledger::outbox::claim::Delivery,
+    view: &dyn tidegate::store::rows::Rows,
+    in_line: &[(Vec<u8>, Id)],
+    moved: &BTreeSet<Id>,
+) {
+    if !new.row.ordered || new.row.attempts != 1 || new.row.purpose != Purpose::Run {
+        return;
+    }
+    for (_, id) in in_line.iter().filter(|(_, id)| *id < new.row.id && !moved.contains(id)) {
+        let row = rows::get(view, *id).expect("the store can be read after a commit");
+        let ahead = row.is_some_and(|row| {
+            (&row.endpoint, &row.lane) == (&new.row.endpoint, &new.row.lane) && row.ordered
+        });
+        assert!(!ahead, "{} of an ordered lane passed {id}", new.row.id);
+    }
+}
