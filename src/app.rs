@@ -87,7 +87,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let (appliance, writer) = appliance::start::start(
         dir.disk.clone(),
         clock.clone(),
-        appliance::Settings::default(),
+        appliance::Settings { sync_budget: settings.sync_budget, ..appliance::Settings::default() },
         on_fault,
     )?;
     let recovered = appliance.recover().await?;

@@ -42,12 +42,14 @@ impl Appliance {
         self.flush(receipt.run.id, 0, false).await
     }
 
-    /// Goes on with a run whose synchronous create failed: never a second run.
+    /// Goes on with a run whose synchronous create failed: never a second run. With `wait` false
+    /// its delivery is started, but not waited for.
     pub async fn retry_token(
         &self,
         token: RunId,
         fingerprint: u64,
         scope: &Scope,
+        wait: bool,
     ) -> Result<Created, Refusal> {
         let run = self.run_row(token, scope)?;
         if run.fingerprint != fingerprint {
@@ -76,12 +78,17 @@ impl Appliance {
                 Err(refusal) => return Err(refusal),
             }
         }
+        if !wait {
+            return Ok(Created::Kept { run: self.run_row(token, scope)?, cached: false });
+        }
         match self.flush(token, run.attempts, in_flight).await? {
             Created::Failed { run, .. } => Err(failed(&run)),
             Created::NotYet { run, .. } if run.status.holds_slot() => {
                 Err(Refusal::new(Code::InFlight, "a delivery of this run is under way")
                     .retry_after(Span::from_secs(2)))
             }
+            // The run is the one of the token, so this request made none.
+            Created::Kept { run, .. } => Ok(Created::Kept { run, cached: true }),
             other => Ok(other),
         }
     }

@@ -15,7 +15,7 @@ pub mod tasks;
 
 use std::sync::Arc;
 
-use crate::base::time::{Clock, Time};
+use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
 use crate::engine::hub::Hub;
 use crate::model::refusal::{Code, Refusal};
@@ -31,18 +31,21 @@ pub struct Appliance {
     settings: Arc<Settings>,
 }
 
+/// How long a synchronous create waits for its delivery unless set.
+pub const SYNC_BUDGET_DEFAULT: Span = Span::from_secs(10);
+
 /// What can be set about the appliance itself.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Longest time a synchronous create waits for its delivery.
-    pub sync_budget: crate::base::time::Span,
+    pub sync_budget: Span,
     /// Largest payload, context, metadata or output, in bytes.
     pub payload_bytes_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { sync_budget: crate::base::time::Span::from_secs(10), payload_bytes_max: 1 << 20 }
+        Settings { sync_budget: SYNC_BUDGET_DEFAULT, payload_bytes_max: 1 << 20 }
     }
 }
 
@@ -88,7 +91,7 @@ impl Appliance {
 fn unreadable(fault: Fault) -> Refusal {
     match fault {
         Fault::Closed => Refusal::new(Code::NotReady, "the store is being opened")
-            .retry_after(crate::base::time::Span::from_secs(1)),
+            .retry_after(Span::from_secs(1)),
         fault => {
             tracing::error!(error = %fault, "a read failed");
             Refusal::new(Code::Internal, "the store could not be read; the log says more")

@@ -99,6 +99,7 @@ mod tests {
             (&[("TIDEGATE_STORE__CACHE_MIB", "1")], "store.cache_mib"),
             (&[("TIDEGATE_STORE__CACHE_MIB", "many")], "invalid type"),
             (&[("TIDEGATE_PUSH__ALLOW", "10.0.0.0/99")], "push.allow"),
+            (&[("TIDEGATE_PUSH__SYNC_BUDGET", "2h")], "push.sync_budget"),
         ] {
             let error = load(None, env(pairs)).and_then(Written::check).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::appliance::SYNC_BUDGET_DEFAULT;
+use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
 use crate::model::target::AllowList;
 use crate::model::task::{Source, Task};
@@ -47,6 +49,8 @@ pub struct WrittenPush {
     pub allow: Vec<String>,
     /// Certificates to trust besides the built-in ones, as PEM.
     pub ca_file: Option<PathBuf>,
+    /// Longest time that a synchronous create waits for its delivery: 100 ms to 60 s.
+    pub sync_budget: Option<Span>,
 }
 
 /// A setting that cannot be used; names the key, the value and what is allowed.
@@ -65,11 +69,14 @@ pub struct Settings {
     pub cache_bytes: usize,
     pub allow: Arc<AllowList>,
     pub ca_file: Option<PathBuf>,
+    pub sync_budget: Span,
     pub tasks: Vec<Task>,
 }
 
 /// Smallest and largest cache, in MiB.
 const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
+/// Shortest and longest wait of a synchronous create.
+const SYNC_BUDGET: std::ops::RangeInclusive<Span> = Span::from_millis(100)..=Span::from_secs(60);
 
 impl Written {
     pub fn check(self) -> Result<Settings, BadSetting> {
@@ -95,6 +102,13 @@ impl Written {
         if !CACHE_MIB.contains(&cache_mib) {
             return Err(bad("store.cache_mib", format!("expected 8 to 65536, got {cache_mib}")));
         }
+        let sync_budget = self.push.sync_budget.unwrap_or(SYNC_BUDGET_DEFAULT);
+        if !SYNC_BUDGET.contains(&sync_budget) {
+            return Err(bad(
+                "push.sync_budget",
+                format!("expected 100ms to 1m, got {sync_budget}"),
+            ));
+        }
         let allow = AllowList::parse(&self.push.allow)
             .map_err(|entry| bad("push.allow", entry.to_string()))?;
         let mut tasks = Vec::new();
@@ -114,6 +128,7 @@ impl Written {
             cache_bytes: (cache_mib as usize) << 20,
             allow: Arc::new(allow),
             ca_file: self.push.ca_file,
+            sync_budget,
             tasks,
         })
     }

@@ -1,5 +1,6 @@
 //! Request bodies: bounded, JSON, refused with the name of what does not fit.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -12,6 +13,10 @@ use crate::model::refusal::{Code, Refusal};
 
 /// Largest request body, in bytes: payload, context and metadata together and their frame.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Most bytes of a body over the limit that are read and thrown away; the time for it is bounded
+/// by the server's limit for a whole body.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
 
 /// A JSON body of a known shape.
 pub struct JsonBody<T>(pub T);
@@ -43,17 +48,37 @@ async fn read(request: Request) -> Result<Bytes, Refusal> {
         .headers()
         .get(http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let asks_first = request.headers().contains_key(http::header::EXPECT);
+    let mut body = request.into_body();
     if declared.is_some_and(|length| length > BODY_BYTES_MAX) {
+        if !asks_first {
+            discard(&mut body).await;
+        }
         return Err(too_large());
     }
-    let limited = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    match limited.collect().await {
+    match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            discard(&mut body).await;
+            Err(too_large())
+        }
         Err(error) if is_too_slow(&*error) => {
             Err(Refusal::new(Code::InvalidJson, "the body did not arrive in time"))
         }
         Err(_) => Err(Refusal::new(Code::InvalidJson, "the body ended before it was complete")),
+    }
+}
+
+/// Reads a rest that nobody wants. Closing over unread bytes resets the connection, and a client
+/// that sends before it listens would see a broken pipe instead of the refusal.
+async fn discard(body: &mut Body) {
+    let mut left = DISCARDED_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        if length > left {
+            return;
+        }
+        left -= length;
     }
 }
 

@@ -1,13 +1,14 @@
 //! Endpoints over HTTP: how receivers are doing, and what operators do about it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::OptionalBody;
 use super::error::Answer;
+use super::path::Path;
 use super::query::Query;
 use super::state::Front;
 use crate::appliance::outbox::EndpointView;
@@ -96,13 +97,13 @@ pub async fn list(State(front): State<Front>, query: Query) -> Answer {
 }
 
 /// Let a disabled endpoint try again.
-pub async fn enable(State(front): State<Front>, Path(id): Path<String>) -> Answer {
+pub async fn enable(State(front): State<Front>, Path(id): Path) -> Answer {
     let view = front.appliance.enable_endpoint(endpoint_name(&id)?).await?;
     Ok(Json(EndpointJson::of(&view)).into_response())
 }
 
 /// Send nothing to an endpoint until it is enabled.
-pub async fn disable(State(front): State<Front>, Path(id): Path<String>) -> Answer {
+pub async fn disable(State(front): State<Front>, Path(id): Path) -> Answer {
     let view = front.appliance.disable_endpoint(endpoint_name(&id)?).await?;
     Ok(Json(EndpointJson::of(&view)).into_response())
 }
@@ -143,7 +144,7 @@ pub async fn probe(front: &Front, name: Name) -> Result<TestJson, Refusal> {
 }
 
 /// Send a signed test call: `{"test": true}` under an id of its own.
-pub async fn test(State(front): State<Front>, Path(id): Path<String>) -> Answer {
+pub async fn test(State(front): State<Front>, Path(id): Path) -> Answer {
     Ok(Json(probe(&front, endpoint_name(&id)?).await?).into_response())
 }
 
@@ -158,7 +159,7 @@ pub struct RotateSecret {
 /// A fresh signing secret; the answer is the only time it is shown.
 pub async fn rotate_secret(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     OptionalBody(body): OptionalBody<RotateSecret>,
 ) -> Answer {
     let overlap = body.overlap.unwrap_or(OVERLAP_DEFAULT);

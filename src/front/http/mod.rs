@@ -9,6 +9,7 @@ pub mod error;
 pub mod health;
 pub mod live;
 pub mod outbox;
+pub mod path;
 pub mod query;
 pub mod router;
 pub mod run_json;

@@ -1,7 +1,7 @@
 //! The outbox over HTTP: rows, dead letters, replays, pauses.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, OptionalBody};
 use super::error::Answer;
+use super::path::Path;
 use super::query::Query;
 use super::run_json::AttemptJson;
 use super::runs_create as checks;
@@ -180,14 +181,14 @@ pub fn parse_id(text: &str) -> Result<Id, Refusal> {
 }
 
 /// One row or dead letter.
-pub async fn get(State(front): State<Front>, Path(id): Path<String>) -> Answer {
+pub async fn get(State(front): State<Front>, Path(id): Path) -> Answer {
     let (item, log) = front.appliance.outbox_item(parse_id(&id)?)?;
     let attempts_log = log.iter().map(AttemptJson::of).collect();
     Ok(Json(DetailJson { row: RowJson::of(&item), attempts_log }).into_response())
 }
 
 /// Try one row or dead letter again, now.
-pub async fn retry(State(front): State<Front>, Path(id): Path<String>) -> Answer {
+pub async fn retry(State(front): State<Front>, Path(id): Path) -> Answer {
     let row = front.appliance.retry_now(parse_id(&id)?).await?;
     Ok(Json(RowJson::of(&OutboxItem::Row(row))).into_response())
 }

@@ -1,7 +1,7 @@
 //! The calls on runs but for creating them.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, OptionalBody};
 use super::error::{Answer, Error};
+use super::path::Path;
 use super::query::Query;
 use super::run_json::{AttemptJson, LineJson, RunJson};
 use super::runs_create as checks;
@@ -42,9 +43,7 @@ impl FromRequestParts<Front> for Target {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Target, Error> {
-        let Ok(Path(id)) = Path::<String>::from_request_parts(parts, front).await else {
-            return Err(Refusal::new(Code::InvalidId, "the id is not readable text").into());
-        };
+        let Path(id) = Path::from_request_parts(parts, front).await?;
         let mut query = Query::from_request_parts(parts, front).await?;
         let (id, scope) = target(front, &id, &mut query)?;
         query.end()?;
@@ -66,7 +65,7 @@ fn show(front: &Front, run: Run) -> Answer {
 /// A run, at once or when it is final.
 pub async fn get(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer {
@@ -80,13 +79,22 @@ pub async fn get(
     let body = serde_json::to_vec(&RunJson::of(&view, None))
         .expect("texts and checked JSON always serialise");
     let tag = format!("\"{:016x}\"", crate::base::hash::Fnv::default().write(&body).finish());
-    let known = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known == Some(tag.as_str()) {
+    if knows(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(http::header::ETAG, tag)]).into_response());
     }
     let headers =
         [(http::header::ETAG, tag), (http::header::CONTENT_TYPE, "application/json".into())];
     Ok((headers, body).into_response())
+}
+
+/// Whether `If-None-Match` names this tag: alone, in a list, or made weak by a proxy on its way.
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(http::header::IF_NONE_MATCH).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known == tag || known == "*")
 }
 
 /// A page of runs.
@@ -182,10 +190,7 @@ struct EventsJson<'a> {
 }
 
 /// The timeline of a run.
-pub async fn events(
-    State(front): State<Front>,
-    Target { id, scope }: Target,
-) -> Answer {
+pub async fn events(State(front): State<Front>, Target { id, scope }: Target) -> Answer {
     let history = front.appliance.history(id, &scope)?;
     Ok(Json(EventsJson {
         events: history.lines.iter().map(LineJson::of).collect(),
@@ -213,10 +218,7 @@ pub async fn cancel(
 }
 
 /// A fresh run with the same input.
-pub async fn replay(
-    State(front): State<Front>,
-    Target { id, scope }: Target,
-) -> Answer {
+pub async fn replay(State(front): State<Front>, Target { id, scope }: Target) -> Answer {
     let run = front.appliance.replay(id, &scope).await?;
     let view = front.appliance.view(run)?;
     Ok((StatusCode::CREATED, Json(RunJson::of(&view, None))).into_response())
@@ -244,7 +246,7 @@ pub async fn add_tags(
 /// Replace the metadata; `If-Match` or `?version=` makes it conditional.
 pub async fn set_metadata(
     State(front): State<Front>,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     JsonBody(body): JsonBody<Box<RawValue>>,
 ) -> Answer {

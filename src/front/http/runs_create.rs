@@ -90,7 +90,7 @@ pub async fn create(
                 Refusal::field("retry_token", format!("{} is not a UUID", quote(&token)))
             })?;
             let scope = Scope { org: Some(submit.org.clone()), env: Some(submit.env.clone()) };
-            front.appliance.retry_token(id, submit.fingerprint, &scope).await?
+            front.appliance.retry_token(id, submit.fingerprint, &scope, wait).await?
         }
         None => front.appliance.create(submit, wait).await?,
     };
@@ -139,12 +139,14 @@ fn flush_failed(run: &Run, why: &str, goes_on: bool) -> Response {
     respond(&refusal, goes_on.then(|| ("retry_token", serde_json::json!(run.id))))
 }
 
+/// RFC 7240: a list of preferences in any case, each perhaps with parameters.
 fn prefers_async(headers: &HeaderMap) -> bool {
-    headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.split(',').any(|part| part.trim() == "respond-async"))
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut names = values
+        .flat_map(|value| value.split(','))
+        .filter_map(|part| part.split(';').next())
+        .map(str::trim);
+    names.any(|name| name.eq_ignore_ascii_case("respond-async"))
 }
 
 /// Everything that can be wrong with a request, field by field.

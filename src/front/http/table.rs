@@ -104,7 +104,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Create a run",
         notes: &[
             "The answer comes after the run is on disk. An idempotency key, in the body or as the header `Idempotency-Key`, makes a repeated request harmless for 24 h.",
-            "For a task with `flush: sync` the answer waits for the first delivery, at most 10 s; `Prefer: respond-async` answers 202 at once. When that delivery does not succeed the answer is 502 `flush_failed`: the run is kept and retried, and the same request with `retry_token` goes on with it.",
+            "For a task with `flush: sync` the answer waits for the first delivery, at most the setting `push.sync_budget`, 10 s unless set; `Prefer: respond-async` answers 202 at once. When that delivery does not succeed the answer is 502 `flush_failed`: the run is kept and retried, and the same request with `retry_token` goes on with it.",
         ],
         query: &[],
         body: Some(shape::<runs_create::CreateRun>),

@@ -1,7 +1,7 @@
 //! The task registry over HTTP.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::error::Answer;
+use super::path::Path;
 use super::query::Query;
 use super::runs_create as checks;
 use super::state::Front;
@@ -249,7 +250,7 @@ impl TaskJson {
 /// Register or change a task.
 pub async fn put(
     State(front): State<Front>,
-    Path(name): Path<String>,
+    Path(name): Path,
     JsonBody(body): JsonBody<PutTask>,
 ) -> Answer {
     let name = checks::name("name", &name)?;
@@ -280,13 +281,13 @@ pub async fn list(State(front): State<Front>, mut query: Query) -> Answer {
 }
 
 /// One task.
-pub async fn get(State(front): State<Front>, Path(name): Path<String>) -> Answer {
+pub async fn get(State(front): State<Front>, Path(name): Path) -> Answer {
     let name = known(&name)?;
     Ok(Json(TaskJson::of(front.appliance.task(&name)?)).into_response())
 }
 
 /// Remove a task without unfinished runs.
-pub async fn remove(State(front): State<Front>, Path(name): Path<String>) -> Answer {
+pub async fn remove(State(front): State<Front>, Path(name): Path) -> Answer {
     front.appliance.remove_task(known(&name)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

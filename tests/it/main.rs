@@ -1,0 +1,22 @@
+//! The whole appliance over real HTTP, with real receivers: what its callers and operators see.
+//!
+//! `world.rs` starts an appliance inside the test, `receiver.rs` is an agent that does what a test
+//! tells it, `process.rs` starts the real binary where a test has to kill one.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
+
+mod bad_input;
+mod dead_letters;
+mod delivery;
+mod endpoints;
+mod kill;
+mod outcomes;
+mod poll;
+mod process;
+mod receiver;
+mod runs;
+mod runs_keys;
+mod slowloris;
+mod store;
+mod sync;
+mod world;
