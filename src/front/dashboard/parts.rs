@@ -81,15 +81,14 @@ impl Badge {
         Badge::new(tone, icon, status.replace('_', " "))
     }
 
-    /// The state of an outbox row: `due`, `leased`, `dead`, `paused`, `delivered`.
+    /// The state of an outbox row: `due`, `delayed`, `retrying`, `leased`, `dead`.
     pub fn outbox(state: &str) -> Badge {
         let (tone, icon) = match state {
             "due" => (Tone::Blue, "queue"),
-            "retry" | "retrying" => (Tone::Yellow, "retry"),
+            "delayed" => (Tone::Indigo, "clock"),
+            "retrying" => (Tone::Yellow, "retry"),
             "leased" => (Tone::Cyan, "play"),
             "dead" => (Tone::Red, "cross"),
-            "delivered" => (Tone::Green, "check"),
-            "paused" => (Tone::Gray, "pause"),
             _ => (Tone::Gray, "dot"),
         };
         Badge::new(tone, icon, state)
@@ -108,15 +107,13 @@ impl Badge {
         Badge::new(tone, icon, state.replace('_', "-"))
     }
 
-    /// The class of an attempt: `live`/`success`, `retry`, `terminal`, `dead`, `leased`.
-    pub fn outcome(class: &str) -> Badge {
-        let (tone, icon) = match class {
-            "success" | "live" | "done" | "nothing" => (Tone::Green, "check"),
-            "retry" => (Tone::Yellow, "retry"),
-            "terminal" | "dead" => (Tone::Red, "cross"),
-            "leased" | "running" => (Tone::Cyan, "play"),
-            "late" | "stale" => (Tone::Gray, "clock"),
-            _ => (Tone::Gray, "dot"),
+    /// The class of an attempt: `success`, `nothing`, or the code of its outcome. `again` says that
+    /// there is another attempt.
+    pub fn outcome(class: &str, again: bool) -> Badge {
+        let (tone, icon) = match (class, again) {
+            ("success" | "nothing", _) => (Tone::Green, "check"),
+            (_, true) => (Tone::Yellow, "retry"),
+            (_, false) => (Tone::Red, "cross"),
         };
         Badge::new(tone, icon, class.replace('_', " "))
     }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 
 use crate::base::time::{Span, Time};
 use crate::front::dashboard::json;
-use crate::front::dashboard::parts::{self, Badge, Tone, When};
+use crate::front::dashboard::parts::{self, Badge, When};
 use crate::front::dashboard::text;
 use crate::model::delivery::{ATTEMPT_BODY_BYTES_MAX, Attempt};
 
@@ -18,7 +18,7 @@ fn row(attempt: &Attempt, now: Time) -> parts::Attempt {
         number: u64::from(attempt.number),
         started: When::at(attempt.started_at, now),
         duration: text::span(Span(i64::from(attempt.elapsed_ms))),
-        class: class(&attempt.class, attempt.next_at.is_some()),
+        class: Badge::outcome(&attempt.class, attempt.next_at.is_some()),
         status: attempt.status.map_or(String::new(), |status| status.to_string()),
         detail: attempt.detail.clone(),
         next_retry: When::maybe(attempt.next_at, now),
@@ -26,16 +26,6 @@ fn row(attempt: &Attempt, now: Time) -> parts::Attempt {
         body_bytes: attempt.body.len() as u64,
         body_cut: attempt.body.len() >= ATTEMPT_BODY_BYTES_MAX,
     }
-}
-
-/// A class of the attempts log: `success`, `nothing`, or the code of the outcome.
-pub fn class(code: &str, again: bool) -> Badge {
-    let (tone, icon) = match (code, again) {
-        ("success" | "nothing", _) => (Tone::Green, "check"),
-        (_, true) => (Tone::Yellow, "retry"),
-        (_, false) => (Tone::Red, "cross"),
-    };
-    Badge::new(tone, icon, code.replace('_', " "))
 }
 
 /// A stored body: JSON indented, other text as it is, anything else as base64.

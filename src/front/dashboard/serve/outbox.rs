@@ -3,7 +3,6 @@
 use axum::extract::State;
 use http::Uri;
 
-use super::attempts::class;
 use super::form::{Form, Typed};
 use super::look::Look;
 use super::runs::attempts_max;
@@ -16,7 +15,7 @@ use crate::base::time::Time;
 use crate::front::dashboard::outbox::{
     OutboxPage, OutboxRow, PauseForm, PauseRow, PauseScope, ReplayForm, ReplayResult,
 };
-use crate::front::dashboard::parts::{Badge, Pager, RunLink, Tab, Tone, When};
+use crate::front::dashboard::parts::{Badge, Pager, RunLink, Tab, When};
 use crate::front::dashboard::text;
 use crate::front::http::error::{Answer, Error};
 use crate::front::http::outbox::{
@@ -234,7 +233,7 @@ fn row(front: &Front, item: &OutboxItem, tasks: &[Task], now: Time) -> Result<Ou
         attempts: u64::from(row.attempts),
         attempts_max: row_attempts_max(front, item, task)?,
         when: When::at(when, now),
-        last: last.map(|(code, _)| class(code, item.died_at().is_none())),
+        last: last.map(|(code, _)| Badge::outcome(code, item.died_at().is_none())),
         detail: last.map_or(String::new(), |(_, detail)| text::first_line(detail, 300)),
     })
 }
@@ -246,9 +245,7 @@ pub fn state_badge(item: &OutboxItem) -> Badge {
         (Some(_), _) => Badge::outbox("dead"),
         (None, RowState::Leased { .. }) => Badge::outbox("leased"),
         (None, RowState::Ready) => Badge::outbox("due"),
-        (None, RowState::Waiting) if row.attempts == 0 => {
-            Badge::new(Tone::Indigo, "clock", "delayed")
-        }
+        (None, RowState::Waiting) if row.attempts == 0 => Badge::outbox("delayed"),
         (None, RowState::Waiting) => Badge::outbox("retrying"),
     }
 }

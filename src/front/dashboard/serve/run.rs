@@ -204,10 +204,15 @@ fn late_results(log: &[Attempt], now: Time) -> Vec<LateResult> {
     let late = |attempt: &Attempt| LateResult {
         at: When::at(attempt.started_at.plus(Span(i64::from(attempt.elapsed_ms))), now),
         fence: u64::from(attempt.number),
-        what: attempts::class(&attempt.class, false),
+        what: late_badge(&attempt.class),
         body: cut(&attempts::body(&attempt.body), Document::SHOWN_BYTES_MAX).to_owned(),
     };
     log.iter().rev().filter(|attempt| attempt.late).map(late).collect()
+}
+
+/// What was reported too late says nothing good or bad about the run.
+fn late_badge(what: &str) -> Badge {
+    Badge::new(Tone::Gray, "clock", what.replace('_', " "))
 }
 
 /// The body of a request that creates the same run anew; its key stays with the old one.
