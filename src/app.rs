@@ -148,7 +148,7 @@ fn write_addresses(dir: &Path, http: SocketAddr) -> io::Result<()> {
 
 fn repair_progress() -> RepairProgress {
     Arc::new(|done| {
-        tracing::info!(percent = (done * 100.0) as u32, "checking the store after a kill")
+        tracing::info!(percent = (done * 100.0) as u32, "checking the store after a kill");
     })
 }
 

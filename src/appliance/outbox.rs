@@ -252,7 +252,7 @@ fn page(
             })?;
         }
         (OutboxState::Leased, cursor) => {
-            timers(view, Timer::Lease, fits, limit, cursor, &mut page)?
+            timers(view, Timer::Lease, fits, limit, cursor, &mut page)?;
         }
         (OutboxState::Due, cursor @ Some(OutboxCursor::Timer(..))) => {
             timers(view, Timer::Deliver, fits, limit, cursor, &mut page)?;

@@ -67,12 +67,11 @@ pub(super) fn read_count(bytes: &[u8]) -> Result<i64, Fault> {
         .map_err(|_| Fault::Corrupt(format!("a counter has {} bytes", bytes.len())))
 }
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// The first `limit` keys and values of `span`.
-pub fn collect(
-    rows: &dyn Rows,
-    span: &Span,
-    limit: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+pub fn collect(rows: &dyn Rows, span: &Span, limit: usize) -> Result<Vec<Row>, Fault> {
     let mut found = Vec::new();
     if limit == 0 {
         return Ok(found);

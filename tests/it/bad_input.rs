@@ -329,3 +329,15 @@ async fn headers_cannot_be_smuggled_to_the_agent() {
     let call = world.call("POST", "/v1/runs").header("idempotency-key", "ä");
     call.json(&json!({ "task": "t" })).send().await.refused(400, "invalid_header");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn task_of_the_configuration_is_read_only() {
+    let body = task_body("https://agent.example/run", json!({ "concurrency": 3 }));
+    let mut world = World::build().configured("t", body.clone()).start().await;
+    let task = world.get("/v1/tasks/t").await.is(200);
+    assert_eq!((&task["source"], &task["concurrency"]), (&json!("file"), &json!(3)));
+    world.put("/v1/tasks/t", body).await.refused(422, "task_read_only");
+    world.call("DELETE", "/v1/tasks/t").send().await.refused(422, "task_read_only");
+    world.restart().await;
+    assert_eq!(world.get("/v1/tasks/t").await.is(200)["created_at"], task["created_at"]);
+}

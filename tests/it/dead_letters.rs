@@ -24,7 +24,7 @@ async fn used_up_attempts_end_as_dead_letter() {
     assert_eq!((&run["error"]["code"], &run["attempts"]), (&json!("retries_exhausted"), &json!(3)));
     assert_eq!(world.receiver.seen("/resize").len(), 3);
     let page = world.get("/v1/outbox?state=dead").await.is(200);
-    assert_eq!(rows(&page), [id.clone()]);
+    assert_eq!(rows(&page), std::slice::from_ref(&id));
     let letter = world.get(&format!("/v1/outbox/{id}")).await.is(200);
     assert_eq!((&letter["state"], &letter["kind"]), (&json!("dead"), &json!("run")));
     assert!(letter["dead_since"].is_string(), "{letter:#}");

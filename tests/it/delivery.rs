@@ -113,6 +113,23 @@ async fn a09_empty_context_is_no_context() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a47_odd_text_is_delivered() {
+    let world = World::new().await;
+    world.task("resize", json!({})).await;
+    let odd = r#"{"nul":"\u0000","half":"\ud800","\udfff":"\u2028"}"#;
+    let body = format!(r#"{{"task":"resize","payload":{odd},"context":{odd},"metadata":{odd}}}"#);
+    let answer = world.call("POST", "/v1/runs").bytes(body).send().await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let seen = world.receiver.wait("/resize", 1).await;
+    let text = String::from_utf8(seen[0].body.clone()).unwrap();
+    assert_eq!(text.matches(odd).count(), 3, "{text}");
+    let id = seen[0].header("webhook-id").to_owned();
+    let answer = world.get(&format!("/v1/runs/{id}?wait=20s")).await;
+    let text = String::from_utf8(answer.body).unwrap();
+    assert!(text.contains(r#""status":"completed""#) && text.contains(odd), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a16_server_error_keeps_run_and_key() {
     let world = World::new().await;
     world.task("resize", json!({})).await;

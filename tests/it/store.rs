@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tidegate::base::time::Stopwatch;
 use tidegate::store::changes::Changes;
 use tidegate::store::key::Key;
 use tidegate::store::open::open_dir;
@@ -77,6 +78,21 @@ async fn restart_keeps_everything() {
     assert!(ids.iter().all(|id| *id < fresh), "ids only grow, also over a restart");
     world.finished(&fresh).await;
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_does_not_wait_for_waiters() {
+    let mut world = World::new().await;
+    world.task("t", json!({})).await;
+    let id = id_of(&world.create(json!({ "task": "t", "delay": "1h" })).await);
+    let (client, path) = (world.client.clone(), format!("/v1/runs/{id}?wait=60s"));
+    let waiting = tokio::spawn(async move { client.get(&path).await });
+    // The second wait is short, so when it is over the first has long arrived.
+    world.get(&format!("/v1/runs/{id}?wait=500ms")).await.is(200);
+    let watch = Stopwatch::start();
+    world.stop().await;
+    assert!(watch.elapsed().as_secs() < 5, "stopping took {:?}", watch.elapsed());
+    assert_eq!(waiting.await.unwrap().is(200)["status"], "delayed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,13 @@ impl Build {
         self
     }
 
+    /// A push task in the configuration file.
+    pub fn configured(mut self, name: &str, body: Value) -> Build {
+        let task = serde_json::from_value(body).expect("a task");
+        self.written.tasks.insert(name.to_owned(), task);
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());

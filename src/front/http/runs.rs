@@ -73,7 +73,11 @@ pub async fn get(
     let (id, scope) = target(&front, &id, &mut query)?;
     query.end()?;
     let view = match wait {
-        Some(span) => front.appliance.run_final(id, &scope, span).await?,
+        // A wait may be longer than stopping should take: it ends with what is known by then.
+        Some(span) => tokio::select! {
+            view = front.appliance.run_final(id, &scope, span) => view?,
+            () = front.stop.cancelled() => front.appliance.run(id, &scope)?,
+        },
         None => front.appliance.run(id, &scope)?,
     };
     let body = serde_json::to_vec(&RunJson::of(&view, None))
