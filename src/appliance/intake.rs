@@ -130,7 +130,10 @@ impl Appliance {
                 _ => {}
             }
             let Some(left) = budget.to_duration().checked_sub(watch.elapsed()) else {
-                let why = format!("the agent has not answered within {budget}; delivery goes on");
+                let why = match self.waiting_because(&run)? {
+                    Some(because) => format!("it did not go out within {budget}: {because}"),
+                    None => format!("the agent has not answered within {budget}; delivery goes on"),
+                };
                 return Ok(Created::NotYet { run, why });
             };
             // A time-out is looked at like a change: the next turn ends it.

@@ -9,7 +9,7 @@ use super::settings::{BadSetting, Written};
 /// Names of the environment begin with this; `__` stands for the dot: `TIDEGATE_PUSH__ALLOW`.
 const PREFIX: &str = "TIDEGATE_";
 /// Settings that are lists: in the environment their items are separated by commas.
-const LISTS: &[&str] = &["push.allow"];
+const LISTS: &[&str] = &["push.allow", "server.hosts"];
 
 /// Reads the file, if one is named, and lays the environment over it.
 pub fn load(

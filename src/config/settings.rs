@@ -33,6 +33,8 @@ pub struct WrittenServer {
     /// Address of HTTP, such as `127.0.0.1:5440`; port 0 picks a free one.
     pub http: Option<String>,
     pub data_dir: Option<PathBuf>,
+    /// Names under which pages and API may be asked, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -65,6 +67,7 @@ pub struct BadSetting {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub http: SocketAddr,
+    pub hosts: Vec<String>,
     pub data_dir: PathBuf,
     pub cache_bytes: usize,
     pub allow: Arc<AllowList>,
@@ -124,6 +127,7 @@ impl Written {
         }
         Ok(Settings {
             http,
+            hosts: self.server.hosts,
             data_dir: self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
             cache_bytes: (cache_mib as usize) << 20,
             allow: Arc::new(allow),

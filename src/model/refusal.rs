@@ -99,7 +99,7 @@ codes! {
     ReadOnlyTask "task_read_only" NotAllowed "The task comes from the configuration file and is changed there.";
     TaskInUse "task_in_use" NotAllowed "The task still has runs that are not finished.";
     DeliveryUnsupported "delivery_unsupported" NotAllowed "Runs of this kind of task cannot be created yet.";
-    LimitTags "limit_tags" NotAllowed "A run has at most 10 tags.";
+    TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";
     Internal "internal" Internal "A defect of Tidegate; its log says more.";

@@ -206,7 +206,7 @@ async fn tags_are_added_all_or_none() {
     assert_eq!(answer.is(200)["tags"], json!(["a", "b"]));
     assert_eq!(answer.header("tidegate-tags-added"), "1");
     let many: Vec<String> = (0..9).map(|n| format!("t{n}")).collect();
-    world.post(&path, json!({ "tags": many })).await.refused(422, "limit_tags");
+    world.post(&path, json!({ "tags": many })).await.refused(422, "too_many_tags");
     let run = world.get(&format!("/v1/runs/{}", id_of(&run))).await.is(200);
     assert_eq!(run["tags"], json!(["a", "b"]));
     let page = world.get("/v1/runs?tag=b").await.is(200);

@@ -24,14 +24,14 @@ impl Client {
 
     pub async fn post(&mut self, path: &str, body: &str) -> io::Result<(u16, &[u8])> {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.exchange(head.as_bytes()).await
     }
 
     pub async fn get(&mut self, path: &str) -> io::Result<(u16, &[u8])> {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
         self.exchange(head.as_bytes()).await
     }
 

@@ -7,6 +7,7 @@ pub mod door;
 pub mod endpoints;
 pub mod error;
 pub mod health;
+pub mod host;
 pub mod live;
 pub mod outbox;
 pub mod path;

@@ -11,6 +11,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::describe::openapi;
 use super::error::{no_method, no_route, respond};
+use super::host;
 use super::state::Front;
 use super::table::OPERATIONS;
 use crate::front::dashboard;
@@ -27,6 +28,7 @@ pub fn router(front: Front) -> Router {
         .merge(dashboard::routes())
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
+        .layer(middleware::from_fn_with_state(front.clone(), host::known))
         .layer(CsrfLayer::new().with_rejection_response(cross_site))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(front.clone(), dashboard::dress))

@@ -43,6 +43,8 @@ pub struct Front {
 pub struct About {
     pub version: &'static str,
     pub address: String,
+    /// Names under which it may be asked, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
     pub data_dir: std::path::PathBuf,
     pub started_at: Time,
     /// Words for the page header, such as `fsync before every answer`.

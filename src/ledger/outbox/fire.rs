@@ -93,7 +93,7 @@ fn give_up(tx: &mut Tx<'_>, row: OutboxRow, code: &'static str, detail: &str) ->
         id: row.id,
         endpoint: row.endpoint.clone(),
         fence: row.fence,
-        attempt: row.attempts,
+        attempt: row.fence,
         outcome,
         trouble: Trouble::Other,
         status: None,

@@ -37,7 +37,10 @@ pub fn add_tags(tx: &mut Tx<'_>, id: RunId, tags: Vec<String>) -> Result<(Run, u
 }
 
 pub fn too_many_tags(count: usize) -> Refusal {
-    Refusal::new(Code::LimitTags, format!("a run has at most {TAGS_MAX} tags, this makes {count}"))
+    Refusal::new(
+        Code::TooManyTags,
+        format!("a run has at most {TAGS_MAX} tags, this makes {count}"),
+    )
 }
 
 /// Replaces the metadata; with `version`, only when it still has that version.

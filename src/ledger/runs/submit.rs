@@ -44,7 +44,8 @@ pub struct Submit {
 impl Submit {
     /// A run of `task` without any wishes, for programs that fill in the few they have.
     pub fn plain(task: Name, org: Name, env: Name, payload: Option<Vec<u8>>) -> Submit {
-        let fingerprint = Fnv::default().write_json(payload.as_deref().unwrap_or_default()).finish();
+        let fingerprint =
+            Fnv::default().write_json(payload.as_deref().unwrap_or_default()).finish();
         Submit {
             task,
             org,

@@ -56,7 +56,7 @@ pub fn request(delivery: &Delivery, now: Time) -> Outgoing {
             task: run.task.as_str(),
             org: run.org.as_str(),
             env: run.env.as_str(),
-            attempt: if hook.is_some() { delivery.row.attempts } else { run.attempts },
+            attempt: if hook.is_some() { delivery.row.fence } else { run.attempts },
             fence: run.fence,
             tags: &run.tags,
             metadata: run.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()),
@@ -114,7 +114,8 @@ pub fn report(delivery: &Delivery, sent: Sent, now: Time) -> Report {
         fence: delivery.row.fence,
         attempt: match delivery.row.purpose {
             Purpose::Run => delivery.run.attempts,
-            Purpose::Hook { .. } => delivery.row.attempts,
+            // A revived row counts its attempts anew; its fence never does.
+            Purpose::Hook { .. } => delivery.row.fence,
         },
         outcome,
         trouble,

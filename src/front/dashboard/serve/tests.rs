@@ -59,6 +59,7 @@ impl House {
         let front = Front {
             appliance: appliance.clone(),
             about: Arc::new(About {
+                hosts: Vec::new(),
                 version: "0.0.0",
                 address: "http://127.0.0.1:5440".to_owned(),
                 data_dir: dir.path().to_owned(),

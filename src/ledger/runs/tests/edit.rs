@@ -20,7 +20,7 @@ fn tags_are_added_all_or_none() {
     let seven = ["c", "1", "2", "3", "4", "5", "6"];
     assert_eq!(tag(&mut world, id, &seven), Ok(6));
     let before = world.dump();
-    assert_refused(tag(&mut world, id, &["7", "8"]), Code::LimitTags);
+    assert_refused(tag(&mut world, id, &["7", "8"]), Code::TooManyTags);
     assert_eq!(tag(&mut world, id, &["a", "6"]), Ok(0));
     assert_eq!(world.dump(), before);
     assert_eq!(tag(&mut world, id, &["7"]), Ok(1));
