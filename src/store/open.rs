@@ -5,7 +5,7 @@
 //! a running appliance listens, `tmp` holds what may be deleted at any time.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,11 +132,29 @@ fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {
 }
 
 fn open_file(file: &Path, cache_bytes: usize, progress: RepairProgress) -> Result<Database, Fault> {
+    let path = file.to_owned();
+    let warming = std::sync::Once::new();
     Database::builder()
         .set_cache_size(cache_bytes)
-        .set_repair_callback(move |session| progress(session.progress()))
+        .set_repair_callback(move |session| {
+            warming.call_once(|| warm_up(path.clone()));
+            progress(session.progress());
+        })
         .create(file)
         .map_err(fault)
+}
+
+/// Reads the file from end to end beside a repair, which reads it all in an order of its own:
+/// after a power cut, when nothing is in memory, the disk is several times quicker this way.
+fn warm_up(path: PathBuf) {
+    const CHUNK: usize = 4 << 20;
+    let read = move || {
+        let Ok(mut file) = File::open(path) else { return };
+        let mut chunk = vec![0; CHUNK];
+        while matches!(file.read(&mut chunk), Ok(1..)) {}
+    };
+    // Only speed is lost when the thread cannot start.
+    drop(std::thread::Builder::new().name("warm-up".to_owned()).spawn(read));
 }
 
 /// A new file survives a power cut only once its directory is synced.
