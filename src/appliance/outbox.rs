@@ -193,7 +193,10 @@ impl Appliance {
     fn endpoint_view(&self, endpoint: Endpoint, task: Task) -> EndpointView {
         let now = self.now();
         let allow = endpoint.breaker.allow(now);
-        let window = endpoint.breaker.window(now);
+        // What was refused for good was answered, but did not succeed.
+        let (alive, failed) = endpoint.breaker.window(now);
+        let refused = endpoint.breaker.refused(now).min(alive);
+        let window = (alive - refused, failed + refused);
         EndpointView { endpoint, task, allow, window }
     }
 

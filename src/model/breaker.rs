@@ -112,6 +112,8 @@ pub struct Sample {
     pub slot: i64,
     pub ok: u32,
     pub failed: u32,
+    /// Of `ok`: answers that refused their delivery for good.
+    pub refused: u32,
 }
 
 /// Breaker and health of one endpoint.
@@ -233,6 +235,17 @@ impl Breaker {
         }
     }
 
+    /// Takes in an answer that refused its delivery for good: a sign of life like a success, so
+    /// that one tenant's bad requests do not stop everybody's, yet no success.
+    pub fn record_refused(&mut self, now: Time) -> Vec<Notice> {
+        let news = self.record(now, true);
+        if !matches!(self.state, State::Disabled { .. }) {
+            let sample = self.sample_at(now);
+            sample.refused = sample.refused.saturating_add(1);
+        }
+        news
+    }
+
     /// Disables the endpoint, at once and whatever it does at present.
     pub fn disable(&mut self, now: Time, reason: Reason) -> Vec<Notice> {
         self.apply(now, Event::Disabled(reason)).into_iter().collect()
@@ -260,6 +273,15 @@ impl Breaker {
             .fold((0, 0), |(ok, failed), sample| {
                 (sample.ok.saturating_add(ok), sample.failed.saturating_add(failed))
             })
+    }
+
+    /// How many of the successes in the window refused their delivery for good.
+    pub fn refused(&self, now: Time) -> u32 {
+        let slot = slot_of(now);
+        let fresh = |sample: &&Sample| {
+            sample.slot <= slot && slot - sample.slot < WINDOW_SAMPLES as i64
+        };
+        self.samples.iter().filter(fresh).map(|sample| sample.refused).sum()
     }
 
     /// All transitions.
@@ -365,7 +387,7 @@ impl Breaker {
         let slot = slot_of(now);
         let sample = &mut self.samples[slot.rem_euclid(WINDOW_SAMPLES as i64) as usize];
         if sample.slot != slot {
-            *sample = Sample { slot, ok: 0, failed: 0 };
+            *sample = Sample { slot, ..Sample::default() };
         }
         sample
     }

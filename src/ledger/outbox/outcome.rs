@@ -309,7 +309,7 @@ pub(super) fn record_health(tx: &mut Tx<'_>, name: &Name, outcome: &Outcome) -> 
             endpoint.failed += 1;
             endpoint.last_error = Some((now, (*code).to_owned(), detail.clone()));
             // It answered, so it is alive; unless it says that it is gone.
-            news.extend(endpoint.breaker.record(now, true));
+            news.extend(endpoint.breaker.record_refused(now));
             if *disable_endpoint {
                 news.extend(endpoint.breaker.disable(now, Reason::Gone));
             }

@@ -23,7 +23,7 @@ struct EndpointRow {
     state: u8,
     at: i64,
     reason: u8,
-    samples: Vec<(i64, u32, u32)>,
+    samples: Vec<(i64, u32, u32, u32)>,
     trips: u32,
     tripping_since: Option<i64>,
     failures_in_row: u32,
@@ -77,7 +77,7 @@ pub fn put(tx: &mut Tx<'_>, endpoint: &Endpoint) {
         state,
         at: at.0,
         reason,
-        samples: breaker.samples.iter().map(|s| (s.slot, s.ok, s.failed)).collect(),
+        samples: breaker.samples.iter().map(|s| (s.slot, s.ok, s.failed, s.refused)).collect(),
         trips: breaker.trips,
         tripping_since: ms(breaker.tripping_since),
         failures_in_row: breaker.failures_in_row,
@@ -112,8 +112,8 @@ fn from_row(name: Name, row: EndpointRow) -> Result<Endpoint, Fault> {
         _ => None,
     };
     let mut samples = [Sample::default(); crate::model::breaker::WINDOW_SAMPLES];
-    for (sample, (slot, ok, failed)) in samples.iter_mut().zip(row.samples) {
-        *sample = Sample { slot, ok, failed };
+    for (sample, (slot, ok, failed, refused)) in samples.iter_mut().zip(row.samples) {
+        *sample = Sample { slot, ok, failed, refused };
     }
     let breaker = Breaker {
         state: super::word(state, "breaker state", row.state)?,
