@@ -225,3 +225,6 @@ fn read_only() -> Refusal {
     Refusal::new(Code::ReadOnly, "the disk is full: nothing was done; reads go on")
         .retry_after(Span::from_secs(5))
 }
+
+#[cfg(test)]
+mod tests;

@@ -278,9 +278,8 @@ impl Breaker {
     /// How many of the successes in the window refused their delivery for good.
     pub fn refused(&self, now: Time) -> u32 {
         let slot = slot_of(now);
-        let fresh = |sample: &&Sample| {
-            sample.slot <= slot && slot - sample.slot < WINDOW_SAMPLES as i64
-        };
+        let fresh =
+            |sample: &&Sample| sample.slot <= slot && slot - sample.slot < WINDOW_SAMPLES as i64;
         self.samples.iter().filter(fresh).map(|sample| sample.refused).sum()
     }
 

@@ -48,6 +48,15 @@ impl Disk {
         Ok(Disk { db: RwLock::new(Some(db)), opener })
     }
 
+    /// A store without a file, for tests.
+    #[cfg(test)]
+    pub fn in_memory() -> Result<Disk, Fault> {
+        Disk::open(Box::new(|| {
+            let backend = redb::backends::InMemoryBackend::new();
+            Database::builder().create_with_backend(backend).map_err(fault)
+        }))
+    }
+
     /// A consistent view; keep it short, a long one makes the file grow.
     pub fn snapshot(&self) -> Result<Snapshot, Fault> {
         self.with_db(|db| {
@@ -257,11 +266,7 @@ mod tests {
                 proptest::collection::btree_map((1u8..4, 0u8..60), any::<Option<u8>>(), 0..80), 1..6),
             counts in proptest::collection::btree_map(0u8..4, -2i64..3, 0..4),
         ) {
-            let opener = || {
-                let backend = redb::backends::InMemoryBackend::new();
-                Database::builder().create_with_backend(backend).map_err(fault)
-            };
-            let disk = Disk::open(Box::new(opener)).unwrap();
+            let disk = Disk::in_memory().unwrap();
             let mut memory = Memory::default();
             for batch in batches {
                 let mut changes = Changes::default();

@@ -147,3 +147,59 @@ fn error_schema() -> Value {
         } },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::front::http::table::{OPERATIONS, SECTIONS};
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    match inner.as_str().filter(|_| key == "$ref") {
+                        Some(text) => found.push(text.to_owned()),
+                        None => references(inner, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn document_is_whole() {
+        let document = openapi(OPERATIONS, "0");
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > OPERATIONS.len());
+        for reference in found {
+            let name = reference.strip_prefix("#/components/schemas/").expect("a local schema");
+            assert!(document["components"]["schemas"][name].is_object(), "{reference}");
+        }
+        let paths = document["paths"].as_object().expect("an object of paths");
+        let entries: Vec<&Value> =
+            paths.values().flat_map(|path| path.as_object().expect("methods").values()).collect();
+        assert_eq!(entries.len(), OPERATIONS.len(), "two operations share method and path");
+        let ids: BTreeSet<&str> =
+            entries.iter().filter_map(|e| e["operationId"].as_str()).collect();
+        assert_eq!(ids.len(), OPERATIONS.len(), "operation ids repeat");
+    }
+
+    #[test]
+    fn operations_are_told_well() {
+        for operation in OPERATIONS {
+            let name = format!("{} {}", operation.method, operation.path);
+            assert!(SECTIONS.iter().any(|(anchor, ..)| *anchor == operation.section), "{name}");
+            assert!(!operation.summary.is_empty() && !operation.summary.ends_with('.'), "{name}");
+            assert!(operation.answers.iter().all(|(_, meaning)| !meaning.is_empty()), "{name}");
+            if !operation.example.is_empty() {
+                serde_json::from_str::<Value>(operation.example).expect(&name);
+                assert!(operation.body.is_some(), "{name}");
+            }
+        }
+    }
+}

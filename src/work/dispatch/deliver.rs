@@ -126,6 +126,20 @@ pub fn report(delivery: &Delivery, sent: Sent, now: Time) -> Report {
     }
 }
 
+/// What the log says of an outcome that ends a delivery badly (rule A13: the code was there, the
+/// log line was not).
+pub fn complaint(outcome: &Outcome) -> Option<(&'static str, &str)> {
+    match outcome {
+        Outcome::Terminal { code, detail, .. } | Outcome::Dead { code, detail } => {
+            Some((code, detail))
+        }
+        Outcome::Nothing { .. }
+        | Outcome::Send { .. }
+        | Outcome::Live { .. }
+        | Outcome::Retry { .. } => None,
+    }
+}
+
 /// A hook asks for no run id: any 2xx will do.
 fn judge(delivery: &Delivery, answer: &Answer, now: Time) -> Outcome {
     if let (Purpose::Hook { .. }, Answer::Response { status: 200..=299, .. }) =
@@ -140,4 +154,32 @@ fn judge(delivery: &Delivery, answer: &Answer, now: Time) -> Outcome {
         malformed: delivery.row.malformed,
         malformed_max: delivery.retry_malformed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a13_missing_run_id_is_told_with_the_answer() {
+        let answer = Answer::Response {
+            status: 200,
+            retry_after: None,
+            location: None,
+            body: br#"{"id": 7, "ok": true}"#.to_vec(),
+            over_limit: false,
+        };
+        let case = Case::Answered {
+            answer: &answer,
+            now_ms: 0,
+            conflicts: 0,
+            malformed: 0,
+            malformed_max: 0,
+        };
+        let outcome = outcome(&case);
+        let (code, detail) = complaint(&outcome).unwrap();
+        assert_eq!(code, "missing_run_id");
+        assert!(detail.contains("id") && detail.contains("ok"), "{detail}");
+        assert_eq!(complaint(&Outcome::Nothing { repair: false }), None);
+    }
 }

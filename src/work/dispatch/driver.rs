@@ -158,6 +158,13 @@ async fn deliver_one(
 ) {
     let sent = sender.send(deliver::request(&delivery, appliance.now())).await;
     let report = deliver::report(&delivery, sent, appliance.now());
+    if let Some((code, detail)) = deliver::complaint(&report.outcome) {
+        let run = &delivery.run;
+        tracing::warn!(
+            run = %run.id, task = %run.task, org = %run.org, env = %run.env,
+            attempt = report.attempt, code, detail, "an agent's answer ends a delivery"
+        );
+    }
     for _ in 0..SETTLE_TRIES {
         match appliance.settle(report.clone()).await {
             // `unknown` may have been committed: settling again then finds its row gone.
