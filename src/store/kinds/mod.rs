@@ -13,6 +13,9 @@ pub mod run;
 pub mod run_index;
 pub mod task;
 
+#[cfg(test)]
+mod golden;
+
 use crate::base::name::Name;
 
 use super::fault::Fault;
