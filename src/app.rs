@@ -22,7 +22,7 @@ use crate::front::http::door::Door;
 use crate::front::http::router::router;
 use crate::front::http::server;
 use crate::front::http::state::{About, Front, Probe, Probed};
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
 use crate::store::open::{OpenError, RepairProgress, open_dir};
@@ -31,6 +31,9 @@ use crate::work::dispatch::sender::{self, Outgoing, Sender};
 
 /// How long deliveries that are out may take at the end.
 const DRAIN: Span = Span::from_secs(20);
+
+/// Time between two questions of a start that waits for the store.
+const START_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why the appliance did not start.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +93,16 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         appliance::Settings { sync_budget: settings.sync_budget, ..appliance::Settings::default() },
         on_fault,
     )?;
-    let recovered = appliance.recover().await?;
+    let recovered = patiently(|| appliance.recover()).await?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took back claims that were out at the last stop");
     }
     for mut task in settings.tasks.clone() {
         (task.created_at, task.updated_at) = (clock.now(), clock.now());
-        appliance.put_task(task).await?;
+        patiently(|| appliance.put_task(task.clone())).await?;
     }
+    let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
+    patiently(|| appliance.release_tasks(named.clone())).await?;
     let pulse = Arc::new(Pulse::default());
     let duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
@@ -120,6 +125,23 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     }));
     write_addresses(&settings.data_dir, http).map_err(StartError::Addresses)?;
     Ok(App { appliance, http, stop, duties, doors, writer, _dir: dir })
+}
+
+/// Asks again while the store takes no writes. On a full disk the door says `not_ready` until there
+/// is room; a process that ended instead would only be started again, and again.
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, Refusal>>,
+{
+    loop {
+        match ask().await {
+            Err(refusal) if refusal.code.class() == Class::Unavailable => {
+                tracing::warn!(error = %refusal, "the start waits for the store");
+                tokio::time::sleep(START_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 impl App {

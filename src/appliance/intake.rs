@@ -34,12 +34,16 @@ impl Appliance {
                 return Ok(Created::Kept { run, cached: true });
             }
         }
-        let receipt = self.call(move |tx| acts::submit(tx, submit)).await?;
+        let receipt = self.call_sized(submit.bytes(), move |tx| acts::submit(tx, submit)).await?;
         let waits = receipt.flush && wait && receipt.run.status == Status::Queued;
         if !waits {
             return Ok(Created::Kept { run: receipt.run, cached: receipt.cached });
         }
-        self.flush(receipt.run.id, 0, false).await
+        match self.flush(receipt.run.id, 0, false).await {
+            // The run is on disk: whatever keeps us from watching it, the caller gets its id.
+            Err(refusal) => Ok(Created::NotYet { run: receipt.run, why: refusal.message }),
+            watched => watched,
+        }
     }
 
     /// Goes on with a run whose synchronous create failed: never a second run. With `wait` false

@@ -78,7 +78,16 @@ impl Appliance {
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
         T: Send + 'static,
     {
-        let reply = self.handle.send(act)?;
+        self.call_sized(0, act).await
+    }
+
+    /// Like [`call`](Appliance::call), for an act that brings `bytes` along.
+    async fn call_sized<T, F>(&self, bytes: usize, act: F) -> Result<T, Refusal>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
+        T: Send + 'static,
+    {
+        let reply = self.handle.send_sized(bytes, act)?;
         reply.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
     }
 

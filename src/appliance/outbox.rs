@@ -280,7 +280,8 @@ fn page(
                     page.items.push(OutboxItem::Row(row));
                 }
             }
-            if all {
+            // A page that is full by now goes on with the timers at its cursor.
+            if all && page.items.len() < limit {
                 page.next = None;
                 timers(view, Timer::Deliver, fits, limit, None, &mut page)?;
             }

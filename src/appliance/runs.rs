@@ -67,6 +67,13 @@ pub struct RunView {
     pub waiting_because: Option<String>,
 }
 
+impl RunView {
+    /// The head alone: what can be shown of a run that was just written when nothing can be read.
+    pub fn head(run: Run) -> RunView {
+        RunView { run, body: Body::default(), output: None, waiting_because: None }
+    }
+}
+
 /// What the page of one run shows besides the run itself.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -115,9 +122,11 @@ impl Appliance {
         view(&snapshot, run, self.now()).map_err(unreadable)
     }
 
-    /// A run as answered after a write.
-    pub fn view(&self, run: Run) -> Result<RunView, Refusal> {
-        view(&self.snapshot()?, run, self.now()).map_err(unreadable)
+    /// A run as answered after a write. The write is done, so this never fails: when the store
+    /// cannot be read just now, the head is what there is.
+    pub fn view(&self, run: Run) -> RunView {
+        let read = |run| view(&self.snapshot()?, run, self.now()).map_err(unreadable);
+        read(run.clone()).unwrap_or_else(|_| RunView::head(run))
     }
 
     /// Why a run has not started; `None` when it has.
@@ -227,7 +236,8 @@ impl Appliance {
         scope: &Scope,
     ) -> Result<Run, Refusal> {
         self.run_row(id, scope)?;
-        applied(self.call(move |tx| report::complete(tx, id, output, fence)).await?)
+        let bytes = output.as_ref().map_or(0, Vec::len);
+        applied(self.call_sized(bytes, move |tx| report::complete(tx, id, output, fence)).await?)
     }
 
     pub async fn fail(

@@ -29,6 +29,11 @@ impl Appliance {
         self.call(move |tx| register::put(tx, task, fresh_secret())).await
     }
 
+    /// Lets go of tasks that left the configuration file; gives how many.
+    pub async fn release_tasks(&self, named: Vec<Name>) -> Result<usize, Refusal> {
+        self.call(move |tx| register::release(tx, &named)).await
+    }
+
     pub fn task(&self, name: &Name) -> Result<Task, Refusal> {
         rows::get(&self.snapshot()?, name).map_err(unreadable)?.ok_or_else(|| no_task(name))
     }

@@ -18,6 +18,8 @@ use tokio::sync::oneshot;
 pub trait Job: Send {
     /// Runs the command; `Ok(true)` keeps its changes, `Ok(false)` (a refusal) drops them.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<bool, Fault>;
+    /// How much it brings along: payloads, outputs.
+    fn bytes(&self) -> usize;
     /// Sends the answer: its own, or `instead` when its ground did not become durable.
     fn release(self: Box<Self>, instead: Option<Refusal>);
 }
@@ -26,6 +28,7 @@ pub trait Job: Send {
 pub struct Call<F, T> {
     act: Option<F>,
     answer: Option<Result<T, Refusal>>,
+    bytes: usize,
     reply: oneshot::Sender<Result<T, Refusal>>,
 }
 
@@ -36,7 +39,13 @@ where
 {
     pub fn new(act: F) -> (Call<F, T>, oneshot::Receiver<Result<T, Refusal>>) {
         let (reply, receiver) = oneshot::channel();
-        (Call { act: Some(act), answer: None, reply }, receiver)
+        (Call { act: Some(act), answer: None, bytes: 0, reply }, receiver)
+    }
+
+    /// Says how much the command brings along, for the limits of queue and batch.
+    pub fn of_bytes(mut self, bytes: usize) -> Call<F, T> {
+        self.bytes = bytes;
+        self
     }
 }
 
@@ -53,6 +62,10 @@ where
             Err(Stop::Failed(fault)) => return Err(fault),
         }
         Ok(matches!(self.answer, Some(Ok(_))))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn release(self: Box<Self>, instead: Option<Refusal>) {

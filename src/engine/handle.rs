@@ -1,5 +1,6 @@
 //! The way into the writer's queue: bounded, never waits for room.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -17,6 +18,9 @@ use super::hub::Hub;
 
 /// Commands that may wait for the writer.
 pub const QUEUE_MAX: usize = 8_192;
+
+/// Bytes of payloads and outputs that may wait for the writer.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// What the writer takes from its queue.
 pub(super) enum Message {
@@ -38,6 +42,8 @@ pub(super) struct Shared {
     pub disk: Arc<Disk>,
     pub hub: Arc<Hub>,
     pub gauges: Arc<Gauges>,
+    /// What the commands in the queue bring along.
+    pub queued_bytes: AtomicUsize,
 }
 
 impl Handle {
@@ -47,21 +53,42 @@ impl Handle {
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
         T: Send + 'static,
     {
+        self.send_sized(0, act)
+    }
+
+    /// Like [`send`](Handle::send), for a command that brings `bytes` along.
+    pub fn send_sized<T, F>(
+        &self,
+        bytes: usize,
+        act: F,
+    ) -> Result<oneshot::Receiver<Result<T, Refusal>>, Refusal>
+    where
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
+        T: Send + 'static,
+    {
         let (call, reply) = Call::new(act);
+        let call = call.of_bytes(bytes);
         let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return Err(stopping()) };
+        let waiting = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if bytes > 0 && waiting + bytes > QUEUE_BYTES_MAX {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.busy(format!("{QUEUE_BYTES_MAX} bytes are waiting to be written")));
+        }
         match queue.try_send(Message::Job(Box::new(call))) {
             Ok(()) => Ok(reply),
             Err(TrySendError::Full(_)) => {
-                self.shared.gauges.refused_busy.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Err(Refusal::new(
-                    Code::Busy,
-                    format!("{QUEUE_MAX} writes are waiting already; nothing was done"),
-                )
-                .retry_after(Span::from_secs(1)))
+                self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                Err(self.busy(format!("{QUEUE_MAX} writes are waiting")))
             }
             Err(TrySendError::Disconnected(_)) => Err(stopping()),
         }
+    }
+
+    fn busy(&self, what: String) -> Refusal {
+        self.shared.gauges.refused_busy.fetch_add(1, Ordering::Relaxed);
+        Refusal::new(Code::Busy, format!("{what} already; nothing was done"))
+            .retry_after(Span::from_secs(1))
     }
 
     /// A consistent view for reading.

@@ -27,6 +27,8 @@ use super::hub::Hub;
 
 /// Most commands in one commit.
 const BATCH_COMMANDS_MAX: usize = 2_048;
+/// Bytes of payloads and outputs from which a commit takes no further command.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 /// Silence after which one quick-repair commit makes the next open instant.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How long a read-only engine waits between attempts to reopen: first and longest.
@@ -55,6 +57,7 @@ pub fn start(
         disk,
         hub: Arc::new(Hub::default()),
         gauges: Arc::new(Gauges::default()),
+        queued_bytes: std::sync::atomic::AtomicUsize::new(0),
     });
     let thread_shared = shared.clone();
     let thread = std::thread::Builder::new()
@@ -114,6 +117,8 @@ impl Loop {
             let (jobs, mut stop) = self.gather(first);
             match self.commit(jobs) {
                 Ok(()) => {}
+                // Told to stop already: nobody would tell it again while it waits for room.
+                Err(Fault::Full(_)) if stop => return self.finish(),
                 Err(Fault::Full(why)) => stop |= self.wait_for_room(&why)?,
                 Err(fault) => return Err(fault),
             }
@@ -124,22 +129,36 @@ impl Loop {
     }
 
     /// The last commit, then the file is closed properly.
+    ///
+    /// Without room the quick-repair commit is left out: only the speed of the next open is lost.
     fn finish(&mut self) -> Result<(), Fault> {
-        self.settle_file()?;
+        let settled = match std::mem::take(&mut self.dirty) {
+            true => self.shared.disk.commit_quick_repair(),
+            false => Ok(()),
+        };
         self.shared.disk.close();
-        Ok(())
+        match settled {
+            Ok(()) | Err(Fault::Full(_) | Fault::Closed) => Ok(()),
+            Err(fault) => Err(fault),
+        }
     }
 
     fn gather(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, bool) {
+        let mut bytes = first.bytes();
         let mut jobs = vec![first];
-        while jobs.len() < BATCH_COMMANDS_MAX {
+        let mut stop = false;
+        while !stop && jobs.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
             match self.receiver.try_recv() {
-                Ok(Message::Job(job)) => jobs.push(job),
-                Ok(Message::Stop) => return (jobs, true),
+                Ok(Message::Job(job)) => {
+                    bytes += job.bytes();
+                    jobs.push(job);
+                }
+                Ok(Message::Stop) => stop = true,
                 Err(_) => break,
             }
         }
-        (jobs, false)
+        self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        (jobs, stop)
     }
 
     fn commit(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), Fault> {
@@ -170,6 +189,8 @@ impl Loop {
     fn wait_for_room(&mut self, why: &str) -> Result<bool, Fault> {
         tracing::error!(error = why, "the disk is full: read-only until there is room");
         self.shared.gauges.read_only.store(true, Ordering::SeqCst);
+        // A failed commit latches the database for reads too: opened anew, they go on.
+        self.reopen()?;
         let mut pause = REOPEN_FIRST;
         loop {
             if self.refuse_for(pause) {
@@ -178,15 +199,13 @@ impl Loop {
             }
             pause = (pause * 2).min(REOPEN_LONGEST);
             let disk = &self.shared.disk;
-            let reopened = disk.reopen().and_then(|()| disk.commit_quick_repair());
-            match reopened.and_then(|()| look_again(disk)) {
+            match disk.commit_quick_repair().and_then(|()| look_again(disk)) {
                 Ok(notices) => {
                     self.shared.hub.publish(&notices);
                     self.shared.hub.wake_waiters();
                     break;
                 }
-                // `Closed`: a reader still holds the old file; it lets go in a moment.
-                Err(Fault::Full(_) | Fault::Closed) => {}
+                Err(Fault::Full(_) | Fault::Closed) => self.reopen()?,
                 Err(fault) => return Err(fault),
             }
         }
@@ -195,12 +214,24 @@ impl Loop {
         Ok(false)
     }
 
+    /// Opens the file anew. Without room, or while a reader still holds the old one, the next
+    /// turn tries again.
+    fn reopen(&self) -> Result<(), Fault> {
+        match self.shared.disk.reopen() {
+            Ok(()) | Err(Fault::Full(_) | Fault::Closed) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
     /// Refuses every write for a while; true when told to stop.
     fn refuse_for(&self, pause: Duration) -> bool {
         let watch = Stopwatch::start();
         while let Some(left) = pause.checked_sub(watch.elapsed()) {
             match self.receiver.recv_timeout(left) {
-                Ok(Message::Job(job)) => job.release(Some(read_only())),
+                Ok(Message::Job(job)) => {
+                    self.shared.queued_bytes.fetch_sub(job.bytes(), Ordering::Relaxed);
+                    job.release(Some(read_only()));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
             }

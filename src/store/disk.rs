@@ -103,11 +103,10 @@ impl Disk {
 
     /// Closes and opens the database. Until that succeeds every read and write says `closed`.
     ///
-    /// Readers keep the old file open for as long as they live, which is moments: readers to come
-    /// wait, and the open is tried again.
+    /// Readers keep the old file open for as long as they live, which is moments: the open is
+    /// tried again until they are gone.
     pub fn reopen(&self) -> Result<(), Fault> {
-        let mut slot = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        drop(slot.take());
+        self.close();
         let mut tries = 0;
         let db = loop {
             match (self.opener)() {
@@ -119,7 +118,7 @@ impl Disk {
             }
         };
         create_table(&db)?;
-        *slot = Some(db);
+        *self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(db);
         Ok(())
     }
 
@@ -233,7 +232,10 @@ pub(super) fn fault(error: impl Into<redb::Error>) -> Fault {
     match error.into() {
         redb::Error::Io(io) if is_full(&io) => Fault::Full(io.to_string()),
         redb::Error::Corrupted(what) => Fault::Corrupt(what),
-        redb::Error::DatabaseClosed | redb::Error::DatabaseAlreadyOpen => Fault::Closed,
+        // `PreviousIo`: latched by a failed commit until it is opened anew.
+        redb::Error::DatabaseClosed
+        | redb::Error::DatabaseAlreadyOpen
+        | redb::Error::PreviousIo => Fault::Closed,
         other => Fault::Io(other.to_string()),
     }
 }

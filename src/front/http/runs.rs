@@ -58,7 +58,7 @@ fn target(front: &Front, id: &str, query: &mut Query) -> Result<(RunId, Scope), 
 }
 
 fn show(front: &Front, run: Run) -> Answer {
-    let view = front.appliance.view(run)?;
+    let view = front.appliance.view(run);
     Ok(Json(RunJson::of(&view, None)).into_response())
 }
 
@@ -224,7 +224,7 @@ pub async fn cancel(
 /// A fresh run with the same input.
 pub async fn replay(State(front): State<Front>, Target { id, scope }: Target) -> Answer {
     let run = front.appliance.replay(id, &scope).await?;
-    let view = front.appliance.view(run)?;
+    let view = front.appliance.view(run);
     Ok((StatusCode::CREATED, Json(RunJson::of(&view, None))).into_response())
 }
 
@@ -247,13 +247,19 @@ pub async fn add_tags(
     Ok(response)
 }
 
-/// Replace the metadata; `If-Match` or `?version=` makes it conditional.
+/// Replace the metadata; `?version=` makes it conditional.
 pub async fn set_metadata(
     State(front): State<Front>,
     Path(id): Path,
+    headers: HeaderMap,
     mut query: Query,
     JsonBody(body): JsonBody<Box<RawValue>>,
 ) -> Answer {
+    if headers.contains_key(http::header::IF_MATCH) {
+        // A run's tag covers all of it, the version its metadata: refuse rather than ignore.
+        let message = "`If-Match` is not taken here; use `?version=`";
+        return Err(Refusal::new(Code::InvalidHeader, message).into());
+    }
     let (id, scope) = target(&front, &id, &mut query)?;
     let version = query.text("version").map(|text| {
         text.parse::<u64>().map_err(|_| {

@@ -106,9 +106,10 @@ fn answer(front: &Front, created: Created, sent: Body, wait: bool) -> Answer {
                 (false, false) => StatusCode::ACCEPTED,
             };
             let view = if cached || run.has_output {
-                front.appliance.view(run)?
+                front.appliance.view(run)
             } else {
-                let waiting_because = front.appliance.waiting_because(&run)?;
+                // The run is kept: what cannot be read just now is left out of the answer.
+                let waiting_because = front.appliance.waiting_because(&run).unwrap_or_default();
                 RunView { run, body: sent, output: None, waiting_because }
             };
             let json = Json(RunJson::of(&view, cached.then_some(true)));

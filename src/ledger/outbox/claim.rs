@@ -26,6 +26,8 @@ use crate::store::tx::Tx;
 
 /// Rows that a lane may give before the next one has its turn.
 pub const LANE_SHARE: usize = 8;
+/// Bytes of payloads from which a claim takes no further row.
+const CLAIM_BYTES_MAX: usize = 8 << 20;
 /// Lanes that one claim looks at.
 const LANES_VISITED_MAX: usize = 64;
 
@@ -74,6 +76,13 @@ pub struct Claimed {
     pub wake_at: Option<Time>,
 }
 
+impl Claimed {
+    fn has_room(&self) -> bool {
+        let bytes = |delivery: &Delivery| delivery.run.payload_bytes as usize;
+        self.deliveries.iter().map(bytes).sum::<usize>() < CLAIM_BYTES_MAX
+    }
+}
+
 pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
     let now = tx.now();
     let Claim { endpoint: name, mut max, turn } = command;
@@ -100,7 +109,7 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Claimed, Stop> {
     let secrets = endpoint.as_ref().map(|endpoint| endpoint.secrets.clone());
     let mut source = Source { name: &name, task: task.as_ref(), secrets, paused, now };
     let mut visited = 0;
-    while claimed.deliveries.len() < max && visited < LANES_VISITED_MAX {
+    while claimed.deliveries.len() < max && claimed.has_room() && visited < LANES_VISITED_MAX {
         let Some(lane) = next_turn(tx, &name, claimed.turn.last.as_ref())? else { break };
         if claimed.turn.quiet_since.as_ref() == Some(&lane) {
             claimed.turn.quiet_since = None;

@@ -135,7 +135,8 @@ pub struct Replayed {
 
 /// Revives the dead letters that match; a dry run counts the same set and changes nothing.
 pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replayed, Stop> {
-    let found = collect(tx, &rows::dead_page(None), REPLAY_SCAN_MAX + 1)?;
+    let before = filter.to.map(|to| (to, Id::MIN));
+    let found = collect(tx, &rows::dead_page(before), REPLAY_SCAN_MAX + 1)?;
     let mut done = Replayed { more: found.len() > REPLAY_SCAN_MAX, ..Replayed::default() };
     for (key, value) in found.iter().take(REPLAY_SCAN_MAX) {
         let letter = rows::read_dead(key, value)?;
@@ -153,18 +154,18 @@ pub fn replay(tx: &mut Tx<'_>, filter: &Filter, dry_run: bool) -> Result<Replaye
             done.more = true;
             break;
         }
-        done.matched += 1;
-        if dry_run {
-            continue;
-        }
         let failed = run.is_some_and(|run| run.status == Status::Failed)
             && tasks::get(tx, &letter.row.endpoint)?.is_some();
         let fits = failed || letter.row.purpose != Purpose::Run;
-        if fits {
+        if !fits {
+            // It stays whatever is done, so it must not use up the room of others.
+            done.skipped += 1;
+            continue;
+        }
+        done.matched += 1;
+        if !dry_run {
             revive(tx, &letter)?;
             done.replayed += 1;
-        } else {
-            done.skipped += 1;
         }
     }
     Ok(done)

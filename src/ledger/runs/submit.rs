@@ -67,6 +67,15 @@ impl Submit {
     }
 }
 
+impl Submit {
+    /// What it brings along.
+    pub fn bytes(&self) -> usize {
+        let texts = [self.body.payload.as_ref(), self.body.context.as_ref()];
+        let texts: usize = texts.into_iter().flatten().map(Vec::len).sum();
+        texts + self.metadata.as_ref().map_or(0, String::len)
+    }
+}
+
 /// The run that a request has now.
 #[derive(Clone, Debug)]
 pub struct Receipt {

@@ -22,6 +22,10 @@ pub fn put(tx: &mut Tx<'_>, mut task: Task, secret: Secret) -> Result<(Task, boo
     if let Some(old) = &old {
         refuse_read_only(old, task.source)?;
         task.created_at = old.created_at;
+        if *old == (Task { updated_at: old.updated_at, ..task.clone() }) {
+            // Nothing to write: a start must succeed on a full disk too.
+            return Ok((old.clone(), false));
+        }
         if let Some(what) = changes_lanes(old, &task)
             && open_runs(tx, &task.name)? > 0
         {
@@ -58,6 +62,19 @@ fn changes_lanes(old: &Task, new: &Task) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Tasks that came from the configuration file and no longer stand in it, which is `named`, are
+/// changed over HTTP from now on.
+pub fn release(tx: &mut Tx<'_>, named: &[Name]) -> Result<usize, Stop> {
+    let mut released = 0;
+    for task in rows::list(tx, None, TASKS_MAX)? {
+        if task.source == Source::File && !named.contains(&task.name) {
+            rows::put(tx, &Task { source: Source::Http, updated_at: tx.now(), ..task });
+            released += 1;
+        }
+    }
+    Ok(released)
 }
 
 pub fn remove(tx: &mut Tx<'_>, name: &Name) -> Result<(), Stop> {

@@ -13,16 +13,14 @@ use crate::appliance::receivers::{Claim, Delivery};
 use crate::base::name::Name;
 use crate::base::time::Span;
 use crate::engine::hub::Hints;
-use crate::model::refusal::Class;
+use crate::model::refusal::{Class, Code};
 
 use super::core::{Act, ClaimedShape, Core, Event, IN_FLIGHT_MAX};
 use super::deliver;
 use super::sender::Sender;
 
-/// A settlement that is refused (full queue, full disk) is tried again this much later, for as
-/// long as its claim lasts; after that the row is taken back and the same key is sent again.
+/// A settlement that is refused (full queue, full disk) is tried again this much later.
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
-const SETTLE_TRIES: u32 = 240;
 
 /// Runs until `stop`, then waits until what is out has been settled, at most `drain`.
 pub async fn run(appliance: Appliance, sender: Arc<Sender>, stop: CancellationToken, drain: Span) {
@@ -48,7 +46,10 @@ struct Driver {
 impl Driver {
     async fn run(&self, mut inbox: mpsc::Receiver<Event>, stop: &CancellationToken) {
         let mut core = Core::new();
-        let first = self.first_look().await;
+        let first = tokio::select! {
+            () = stop.cancelled() => return,
+            first = self.first_look() => first,
+        };
         let mut now = self.appliance.now();
         self.act(core.on(first, now));
         loop {
@@ -165,8 +166,13 @@ async fn deliver_one(
             attempt = report.attempt, code, detail, "an agent's answer ends a delivery"
         );
     }
-    for _ in 0..SETTLE_TRIES {
+    // However long it takes: the answer is here, and its fence judges it when there is room.
+    loop {
         match appliance.settle(report.clone()).await {
+            Err(refusal) if refusal.code == Code::ShuttingDown => {
+                tracing::warn!(run = %delivery.run.id, "an answer came too late for this process");
+                break;
+            }
             // `unknown` may have been committed: settling again then finds its row gone.
             Err(refusal) if matches!(refusal.code.class(), Class::Busy | Class::Unavailable) => {
                 tokio::time::sleep(SETTLE_PAUSE).await;
