@@ -98,3 +98,6 @@ fn refuse_read_only(task: &Task, by: Source) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
