@@ -48,8 +48,6 @@ pub enum StartError {
     Sender(#[from] sender::SenderError),
     #[error("the start was refused: {0}")]
     Refused(#[from] Refusal),
-    #[error("`addresses.json` cannot be written: {0}")]
-    Addresses(io::Error),
 }
 
 /// A running appliance.
@@ -123,7 +121,10 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         allow: settings.allow,
         stop: stop.clone(),
     }));
-    write_addresses(&settings.data_dir, http).map_err(StartError::Addresses)?;
+    if let Err(error) = write_addresses(&settings.data_dir, http) {
+        // A convenience for scripts; a full disk must not keep the pages away.
+        tracing::warn!(%error, "`addresses.json` cannot be written");
+    }
     Ok(App { appliance, http, stop, duties, doors, writer, _dir: dir })
 }
 

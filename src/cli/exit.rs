@@ -30,8 +30,7 @@ pub fn of_start(error: &StartError) -> i32 {
         | StartError::Listen { .. }
         | StartError::Store(_)
         | StartError::Sender(_)
-        | StartError::Refused(_)
-        | StartError::Addresses(_) => FAILED,
+        | StartError::Refused(_) => FAILED,
     }
 }
 
