@@ -23,6 +23,10 @@ use crate::store::disk::Snapshot;
 use crate::store::fault::{Fault, Stop};
 use crate::store::tx::Tx;
 
+/// How long a reader waits for a store that is opened anew: times and length.
+const REOPEN_WAITS_MAX: u32 = 20;
+const REOPEN_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// A cheap handle on everything Tidegate can do.
 #[derive(Clone)]
 pub struct Appliance {
@@ -91,15 +95,29 @@ impl Appliance {
         reply.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
     }
 
+    /// A view for reading. While the store is opened anew over a full disk, which takes moments
+    /// on a small file, it waits for a bounded while instead of refusing.
     fn snapshot(&self) -> Result<Snapshot, Refusal> {
-        self.handle.snapshot().map_err(unreadable)
+        for _ in 0..REOPEN_WAITS_MAX {
+            match self.handle.snapshot() {
+                Err(Fault::Closed) if self.writer_is_read_only() => {
+                    std::thread::sleep(REOPEN_WAIT);
+                }
+                answer => return answer.map_err(unreadable),
+            }
+        }
+        Err(unreadable(Fault::Closed))
+    }
+
+    fn writer_is_read_only(&self) -> bool {
+        self.handle.gauges().read_only.load(std::sync::atomic::Ordering::SeqCst)
     }
 }
 
 /// A read that failed; the writer meets the same fault and ends the process if it is one.
 fn unreadable(fault: Fault) -> Refusal {
     match fault {
-        Fault::Closed => Refusal::new(Code::NotReady, "the store is being opened")
+        Fault::Closed => Refusal::new(Code::Reopening, "the store is being opened anew")
             .retry_after(Span::from_secs(1)),
         fault => {
             tracing::error!(error = %fault, "a read failed");

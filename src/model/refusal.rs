@@ -107,6 +107,7 @@ codes! {
     NotReady "not_ready" Unavailable "The store is opening or recovering.";
     ReadOnly "unavailable_read_only" Unavailable "The disk is full: reads go on, writes come back once there is room.";
     Crowded "unavailable_crowded" Unavailable "All connections are in use; nothing was read; try again after `Retry-After`.";
+    Reopening "unavailable_reopening" Unavailable "The store is opened anew after a full disk, or the appliance is stopping; try again in a moment.";
     Unknown "unavailable_unknown" Unavailable "The outcome is unknown: retry with the same idempotency key.";
     ShuttingDown "unavailable_stopping" Unavailable "The appliance is stopping.";
 }
