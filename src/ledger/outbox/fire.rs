@@ -89,7 +89,7 @@ fn lease_ended(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
 /// Takes a claim back: the agent may have the run, so the same key is sent again.
 fn give_up(tx: &mut Tx<'_>, row: OutboxRow, code: &'static str, detail: &str) -> Result<(), Stop> {
     let outcome = Outcome::Retry { code, detail: detail.to_owned(), retry_after: None };
-    let report = Report {
+    let mut report = Report {
         id: row.id,
         endpoint: row.endpoint.clone(),
         fence: row.fence,
@@ -106,7 +106,6 @@ fn give_up(tx: &mut Tx<'_>, row: OutboxRow, code: &'static str, detail: &str) ->
     ready.due_at = tx.now();
     ready.last_code = Some(code.to_owned());
     ready.last_detail = Some(detail.to_owned());
-    let mut report = report;
     if row.purpose == Purpose::Run {
         let Some(before) = run_rows::get(tx, row.id)? else {
             return Ok(save(tx, Some(&row), None)?);

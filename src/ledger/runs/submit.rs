@@ -65,9 +65,7 @@ impl Submit {
             traceparent: None,
         }
     }
-}
 
-impl Submit {
     /// What it brings along.
     pub fn bytes(&self) -> usize {
         let texts = [self.body.payload.as_ref(), self.body.context.as_ref()];
@@ -86,7 +84,7 @@ pub struct Receipt {
     pub flush: bool,
 }
 
-pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
+pub fn submit(tx: &mut Tx<'_>, mut command: Submit) -> Result<Receipt, Stop> {
     if let Some(run) = known(tx, &command, tx.now())? {
         return Ok(Receipt { run, cached: true, flush: false });
     }
@@ -99,9 +97,10 @@ pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
         return Err(Refusal::new(Code::DeliveryUnsupported, message).into());
     };
     let flush = push.flush == Flush::Sync;
-    let run = build(tx, command.clone(), &task);
+    let body = std::mem::take(&mut command.body);
+    let run = build(tx, command, &body, &task);
     super::save::create(tx, &run);
-    run_rows::put_body(tx, run.id, &command.body);
+    run_rows::put_body(tx, run.id, &body);
     if let Some(key) = &run.idempotency_key {
         let binding =
             Binding { run: run.id, fingerprint: run.fingerprint, bound_at: run.created_at };
@@ -139,7 +138,7 @@ pub fn no_task(name: &Name) -> Refusal {
     )
 }
 
-fn build(tx: &mut Tx<'_>, command: Submit, task: &Task) -> Run {
+fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
     let now = tx.now();
     let due_at = command.delay.map_or(now, |delay| now.plus(delay));
     let ttl = command.ttl.or(task.ttl);
@@ -177,8 +176,8 @@ fn build(tx: &mut Tx<'_>, command: Submit, task: &Task) -> Run {
         steps: Vec::new(),
         step: 0,
         traceparent: command.traceparent,
-        payload_bytes: command.body.payload.as_ref().map_or(0, |p| p.len() as u32),
-        has_context: command.body.context.is_some(),
+        payload_bytes: body.payload.as_ref().map_or(0, |p| p.len() as u32),
+        has_context: body.context.is_some(),
         has_output: false,
         cancel_reason: None,
         events: 0,
