@@ -72,7 +72,7 @@ impl Hub {
                         hints.timer = Some(hints.timer.map_or(*at, |earlier| earlier.min(*at)));
                         work = true;
                     }
-                    Notice::Run(_) | Notice::Page => {}
+                    Notice::Run(_) | Notice::Key(_) | Notice::Purge | Notice::Page => {}
                 }
             }
         }

@@ -75,6 +75,7 @@ codes! {
     InvalidId "invalid_id" Invalid "An id is neither a UUID nor a whole number from 0 to 2^63-1.";
     InvalidQuery "invalid_query" Invalid "A query parameter is unknown or has a value that is not allowed.";
     InvalidCursor "invalid_cursor" Invalid "The cursor was not handed out by this call.";
+    EntryIdZero "invalid_entry_id" Invalid "The id of an entry must be above 0-0.";
     InvalidUrl "invalid_url" Invalid "The URL of a receiver is malformed or may not be called.";
     InvalidHeader "invalid_header" Invalid "A header has a value that is not allowed.";
     Unauthorized "unauthorized" Unauthorized "A token is needed.";
@@ -85,11 +86,22 @@ codes! {
     OutboxNotFound "outbox_row_not_found" NotFound "No such row in the outbox or among its dead letters.";
     EndpointNotFound "endpoint_not_found" NotFound "No such endpoint; every push task has one of its own name.";
     PauseNotFound "pause_not_found" NotFound "Nothing is paused under this scope and lane.";
+    StreamNotFound "stream_not_found" NotFound "No such stream; adding an entry makes it.";
+    GroupNotFound "group_not_found" NotFound "No such group on this stream, or no such stream.";
+    KeyNotFound "key_not_found" NotFound "No such key.";
+    CallbackNotFound "callback_not_found" NotFound "No such callback: it was answered, or its run has ended.";
+    WorkerNotFound "worker_not_found" NotFound "No such worker.";
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The path exists, the method does not.";
     Conflict "conflict" Conflict "The state changed meanwhile; read it again.";
     StaleFence "stale_fence" Conflict "A result of an older attempt: it was kept aside and not applied.";
     InFlight "in_flight" Conflict "A delivery of this run is under way; ask again after `Retry-After`.";
     AmbiguousId "ambiguous_id" Conflict "Several agents know a run under this number; use its UUID.";
+    WrongType "conflict_type" Conflict "The key holds another kind of value.";
+    GroupExists "conflict_group" Conflict "The group exists already.";
+    EntryIdTooLow "conflict_entry_id" Conflict "An id must be above the highest one that the stream ever gave.";
+    EntryIdsUsedUp "conflict_entry_ids_used_up" Conflict "The stream has given the last possible id.";
+    NotANumber "conflict_not_a_number" Conflict "The value is not a whole number of 64 bits.";
+    Overflow "conflict_overflow" Conflict "The result does not fit into 64 bits.";
     VersionConflict "conflict_version" Conflict "The metadata has another version by now.";
     TooLarge "too_large" TooLarge "The body or a field is larger than its limit.";
     NotAllowedInState "not_allowed_in_state" NotAllowed "The run is in a state in which this is not possible.";
@@ -99,6 +111,7 @@ codes! {
     ReadOnlyTask "task_read_only" NotAllowed "The task comes from the configuration file and is changed there.";
     TaskInUse "task_in_use" NotAllowed "The task still has runs that are not finished.";
     DeliveryUnsupported "delivery_unsupported" NotAllowed "Runs of this kind of task cannot be created yet.";
+    HoldsRuns "not_allowed_holds_runs" NotAllowed "The stream holds runs that are not finished: they would be lost.";
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";

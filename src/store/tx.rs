@@ -65,6 +65,11 @@ impl<'a> Tx<'a> {
         self.own.rows.insert(key.into_bytes(), None);
     }
 
+    /// Removes a row that a scan came by.
+    pub fn remove_raw(&mut self, key: Vec<u8>) {
+        self.own.rows.insert(key, None);
+    }
+
     /// Moves a counter.
     pub fn count(&mut self, key: Key, delta: i64) {
         *self.own.counts.entry(key.into_bytes()).or_default() += delta;

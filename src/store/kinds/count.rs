@@ -17,6 +17,8 @@ mod scope {
     pub const SLOTS: u8 = 4;
     pub const OUTBOX: u8 = 5;
     pub const TOTAL: u8 = 6;
+    pub const KEYS: u8 = 7;
+    pub const KEY_NUMBERS: u8 = 8;
 }
 
 /// Runs of a status, in all.
@@ -63,6 +65,16 @@ pub fn outbox_open() -> (Key, Key) {
 
 pub fn outbox_dead() -> Key {
     outbox(2)
+}
+
+/// Keys of a database.
+pub fn keys(db: u8) -> Key {
+    Key::new(Table::Count).u8(scope::KEYS).u8(db)
+}
+
+/// Numbers that were given to keys and streams.
+pub fn key_numbers() -> Key {
+    Key::new(Table::Count).u8(scope::KEY_NUMBERS)
 }
 
 /// Everything that ever happened: a number that only grows, for rates.
