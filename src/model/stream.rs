@@ -280,7 +280,6 @@ pub struct Group {
     pub last: StreamId,
     /// How many entries up to `last` were ever added; `None` when that cannot be known.
     pub entries_read: Option<u64>,
-    pub pending: u64,
     /// The highest id that ever was pending: a new entry above it cannot be pending already.
     pub pending_max: StreamId,
     /// The number of the next consumer.
@@ -293,7 +292,6 @@ pub struct Group {
 pub struct Consumer {
     /// Within its group; never used again there. 0 is nobody.
     pub number: u32,
-    pub pending: u64,
     /// Its latest sign of life.
     pub seen_at: Time,
     /// When it was last given something.

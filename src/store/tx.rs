@@ -14,6 +14,7 @@ use super::codec::{self, Record};
 use super::fault::Fault;
 use super::key::Key;
 use super::rows::{self, Rows, Span, Visit};
+use super::tables::Table;
 
 /// A transaction of one command. Reads see its own writes.
 pub struct Tx<'a> {
@@ -77,8 +78,19 @@ impl<'a> Tx<'a> {
 
     /// Where a counter stands, this command's movements included.
     pub fn counter(&self, key: &Key) -> Result<i64, Fault> {
-        let moved = |changes: &Changes| changes.counts.get(key.bytes()).copied().unwrap_or(0);
-        Ok(rows::counter(self.base, key)? + moved(self.batch) + moved(&self.own))
+        rows::counter(self, key)
+    }
+
+    /// A counter as a row, with the movements of this batch; scans do not see those.
+    fn moved_counter(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let row = self.base.get(key)?;
+        let moves = [&self.own, self.batch].map(|changes| changes.counts.get(key));
+        if moves == [None, None] {
+            return Ok(row);
+        }
+        let before = row.map_or(Ok(0), |bytes| rows::read_count(&bytes))?;
+        let after = moves.into_iter().flatten().fold(before, |sum, delta| sum + delta);
+        Ok((after != 0).then(|| after.to_le_bytes().to_vec()))
     }
 
     pub fn load<R: Record>(&self, key: &Key) -> Result<Option<R>, Fault> {
@@ -102,6 +114,9 @@ impl Rows for Tx<'_> {
             if let Some(value) = changes.rows.get(key) {
                 return Ok(value.clone());
             }
+        }
+        if key.first() == Some(&(Table::Count as u8)) {
+            return self.moved_counter(key);
         }
         self.base.get(key)
     }

@@ -58,7 +58,7 @@ pub fn remove(tx: &mut Tx<'_>, name: &KeyName, entry: &Entry) -> Result<(), Stop
         if stream.runs > 0 {
             return Err(holds_runs(name, stream.runs).into());
         }
-        put_purge(tx, &Purge { stream: stream.number, below: None });
+        put_purge(tx, &Purge::Stream(stream.number));
     }
     keys::save(tx, name, Some(entry), None);
     tx.notify(Notice::Key(name.clone()));
