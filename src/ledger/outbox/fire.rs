@@ -40,6 +40,7 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                 Timer::Lease => lease_ended(tx, id, at)?,
                 Timer::Expire => expire(tx, id, at)?,
                 Timer::Deadline => time_out(tx, id, at)?,
+                Timer::Again => false,
             };
             if !known {
                 due::clear(tx, timer, at, id);

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod edit;
+pub mod pull;
 pub mod replay;
 pub mod report;
 pub mod save;

@@ -41,8 +41,9 @@ pub fn get(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<Option<Content>
     rows.get(key(stream, id).bytes())?.map(|value| read(&value)).transpose()
 }
 
-pub fn exists(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<bool, Fault> {
-    Ok(rows.get(key(stream, id).bytes())?.is_some())
+/// Whether there is an entry, and whether it is a run.
+pub fn is_run(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<Option<bool>, Fault> {
+    Ok(rows.get(key(stream, id).bytes())?.map(|value| value.get(2) == Some(&RUN)))
 }
 
 pub fn remove(tx: &mut Tx<'_>, stream: u64, id: StreamId) {

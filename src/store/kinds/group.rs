@@ -124,11 +124,7 @@ pub fn remove_consumer(tx: &mut Tx<'_>, stream: u64, group: u32, name: &[u8], co
 }
 
 fn consumer_of(row: ConsumerRow) -> Consumer {
-    Consumer {
-        number: row.number,
-        seen_at: Time(row.seen_at),
-        active_at: row.active_at.map(Time),
-    }
+    Consumer { number: row.number, seen_at: Time(row.seen_at), active_at: row.active_at.map(Time) }
 }
 
 /// The name of a consumer by its number.

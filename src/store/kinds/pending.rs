@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use bincode::{Decode, Encode};
 
+use crate::base::id::Id;
 use crate::base::time::{Span as Length, Time};
 use crate::model::stream::{Pending, StreamId};
 use crate::store::codec::{self, Record};
@@ -139,6 +140,15 @@ pub fn next_again(rows: &dyn Rows, stream: u64, group: u32) -> Result<Option<Tim
     reader.u64()?;
     reader.u32()?;
     Ok(Some(reader.time()?))
+}
+
+/// The name of a group in the index of timers: database, stream, group.
+pub fn again_timer(db: u8, stream: u64, group: u32) -> Id {
+    let mut bytes = [0; 16];
+    bytes[0] = db;
+    bytes[4..12].copy_from_slice(&stream.to_be_bytes());
+    bytes[12..].copy_from_slice(&group.to_be_bytes());
+    Id(bytes)
 }
 
 /// The id that ends a key.
