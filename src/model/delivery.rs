@@ -150,9 +150,17 @@ pub enum Timer {
     Deadline = 4,
     /// Entries of a group were given back and may be delivered again.
     Again = 5,
+    /// A delayed run goes into its stream.
+    Enqueue = 6,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 5] =
-        [Timer::Deliver, Timer::Lease, Timer::Expire, Timer::Deadline, Timer::Again];
+    pub const ALL: [Timer; 6] = [
+        Timer::Deliver,
+        Timer::Lease,
+        Timer::Expire,
+        Timer::Deadline,
+        Timer::Again,
+        Timer::Enqueue,
+    ];
 }

@@ -2,6 +2,7 @@
 
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
+use crate::ledger::runs::pull;
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::outcome::Outcome;
@@ -41,6 +42,7 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                 Timer::Expire => expire(tx, id, at)?,
                 Timer::Deadline => time_out(tx, id, at)?,
                 Timer::Again => false,
+                Timer::Enqueue => enqueue(tx, id, at)?,
             };
             if !known {
                 due::clear(tx, timer, at, id);
@@ -75,6 +77,19 @@ pub(super) fn make_ready(tx: &mut Tx<'_>, row: &OutboxRow) -> Result<(), Stop> {
         runs::save(tx, &before, &run)?;
     }
     Ok(save(tx, Some(row), Some(&ready))?)
+}
+
+/// A delayed run goes into its stream.
+fn enqueue(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
+    let Some(before) = run_rows::get(tx, id)? else { return Ok(false) };
+    if before.status != Status::Delayed || before.due_at != at || before.stream.is_none() {
+        return Ok(false);
+    }
+    let mut run = before.clone();
+    run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
+    pull::enqueue(tx, &mut run)?;
+    runs::save(tx, &before, &run)?;
+    Ok(true)
 }
 
 /// No answer was recorded before the lease ended.

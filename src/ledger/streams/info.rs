@@ -14,7 +14,7 @@ use crate::store::kinds::{entry as entries, group as groups, pending};
 use crate::store::rows::Rows;
 
 use super::claim::idle_of;
-use super::open::{first_of, look, look_group, no_stream, pending_count, pending_count_of};
+use super::open::{look, look_group, no_stream, pending_count, pending_count_of};
 use super::read::fields_of;
 
 /// Groups and consumers of an answer.
@@ -24,10 +24,7 @@ pub fn stream(rows: &dyn Rows, now: Time, key: &KeyName) -> Result<StreamItem, S
     let stream = look(rows, now, key)?.ok_or_else(|| no_stream(key))?;
     let (first, last) = match stream.length {
         0 => (None, None),
-        _ => (
-            entries::first(rows, stream.number, stream.first)?,
-            entries::last(rows, stream.number, stream.first)?,
-        ),
+        _ => (stream.first(), entries::last(rows, stream.number, stream.first)?),
     };
     let entry = |id: Option<StreamId>| -> Result<Option<Entry>, Fault> {
         let Some(id) = id else { return Ok(None) };
@@ -39,7 +36,7 @@ pub fn stream(rows: &dyn Rows, now: Time, key: &KeyName) -> Result<StreamItem, S
 
 pub fn groups_of(rows: &dyn Rows, now: Time, key: &KeyName) -> Result<Vec<GroupItem>, Stop> {
     let stream = look(rows, now, key)?.ok_or_else(|| no_stream(key))?;
-    let first = first_of(rows, &stream)?;
+    let first = stream.first();
     let listed = groups::list(rows, stream.number, LISTED_MAX)?;
     listed
         .into_iter()

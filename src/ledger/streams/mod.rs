@@ -7,6 +7,7 @@ pub mod groups;
 pub mod info;
 pub mod open;
 pub mod read;
+pub mod requeue;
 pub mod trim;
 
 use crate::base::time::Time;

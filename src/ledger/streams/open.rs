@@ -71,9 +71,15 @@ impl Opened {
         tx.notify(Notice::Key(self.name.clone()));
     }
 
-    /// The first entry that is there.
-    pub fn first(&self, rows: &dyn Rows) -> Result<Option<StreamId>, Fault> {
-        first_of(rows, &self.stream)
+    /// An entry was removed: if it was the first, another one is.
+    pub fn first_is_gone(&mut self, rows: &dyn Rows, gone: StreamId) -> Result<(), Fault> {
+        let stream = &mut self.stream;
+        if stream.length == 0 {
+            stream.first = stream.last.next().unwrap_or(StreamId::MAX);
+        } else if stream.first == gone {
+            stream.first = entries::first(rows, stream.number, gone)?.unwrap_or(StreamId::MAX);
+        }
+        Ok(())
     }
 
     /// A group of this stream.
@@ -83,14 +89,6 @@ impl Opened {
             None => Err(no_group(&self.name, name).into()),
         }
     }
-}
-
-/// The first entry that is there.
-pub fn first_of(rows: &dyn Rows, stream: &Stream) -> Result<Option<StreamId>, Fault> {
-    if stream.length == 0 {
-        return Ok(None);
-    }
-    entries::first(rows, stream.number, stream.first)
 }
 
 /// A group that an act works on.

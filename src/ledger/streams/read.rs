@@ -236,7 +236,7 @@ impl Reader<'_, '_, '_> {
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        let first = self.opened.first(self.tx)?;
+        let first = self.opened.stream.first();
         let mut delivered = Vec::with_capacity(found.len());
         for (id, content) in found {
             let read = read_on(&self.opened.stream, &self.party.group, first, id);

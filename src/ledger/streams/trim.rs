@@ -146,7 +146,7 @@ pub fn delete(
     refs: Refs,
     ids: &[StreamId],
 ) -> Result<Vec<Deleted>, Stop> {
-    let first = opened.first(tx)?;
+    let first = opened.stream.first;
     let mut parties = match refs {
         Refs::Keep => Vec::new(),
         Refs::Delete | Refs::Acked => parties(tx, opened)?,
@@ -160,13 +160,8 @@ pub fn delete(
         became.push(deleted);
     }
     save_all(tx, &parties);
-    if opened.stream.length == 0 {
-        opened.stream.first = opened.stream.last.next().unwrap_or(StreamId::MAX);
-    } else if let Some(first) = first.filter(|first| ids.contains(first)) {
-        opened.stream.first = first;
-        if let Some(first) = opened.first(tx)? {
-            opened.stream.first = first;
-        }
+    if ids.contains(&first) || opened.stream.length == 0 {
+        opened.first_is_gone(tx, first)?;
     }
     Ok(became)
 }
