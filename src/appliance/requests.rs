@@ -10,6 +10,8 @@ use crate::ledger::streams::fix_ends;
 use crate::model::refusal::Refusal;
 use crate::model::stream::KeyName;
 use crate::store::fault::{Fault, Stop};
+use crate::store::kinds::count;
+use crate::store::rows::counter;
 
 use super::{Appliance, unreadable};
 
@@ -19,7 +21,18 @@ pub use crate::ledger::keys::command::{Answer, Command};
 /// What each command of a pipeline came to.
 pub type Answers = Vec<Result<Answer, Refusal>>;
 
+/// What is answered when an answer did not come.
+pub fn unknown_outcome() -> Refusal {
+    unknown()
+}
+
 impl Appliance {
+    /// Keys of a database.
+    pub fn key_count(&self, db: u8) -> Result<i64, Refusal> {
+        let snapshot = self.snapshot()?;
+        counter(&snapshot, &count::keys(db)).map_err(unreadable)
+    }
+
     /// Runs commands in order, in one commit. Within a transaction nobody comes in between; else
     /// readers that wait are served after each command.
     pub async fn requests(&self, commands: Vec<Command>, transaction: bool) -> Answers {

@@ -199,12 +199,12 @@ pub fn run_batch(
     let prepare = || prepare(disk, &mut jobs, &mut ran, parked, now, minter);
     let outcome = catch_unwind(AssertUnwindSafe(prepare))
         .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
-            .and_then(|changes| {
-                if !changes.is_empty() {
-                    disk.commit(&changes)?;
-                }
-                Ok(changes)
-            });
+        .and_then(|changes| {
+            if !changes.is_empty() {
+                disk.commit(&changes)?;
+            }
+            Ok(changes)
+        });
     match outcome {
         Ok(changes) => {
             let commands = ran.len();
