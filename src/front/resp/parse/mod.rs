@@ -1,6 +1,7 @@
 //! From a request to what it asks for. One function a command, which reads its arguments in the
 //! order in which Redis does, so that the first thing wrong is the one that is told.
 
+mod groups;
 mod keys;
 mod streams;
 mod strings;
@@ -51,7 +52,7 @@ pub struct Entry {
 
 /// Every command that asks something of the store.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    streams::TABLE.iter().chain(keys::TABLE).chain(strings::TABLE)
+    streams::TABLE.iter().chain(groups::TABLE).chain(keys::TABLE).chain(strings::TABLE)
 }
 
 /// Commands that a connection answers itself, with their arity.
