@@ -148,8 +148,11 @@ pub enum Timer {
     Expire = 3,
     /// A run executes for too long.
     Deadline = 4,
+    /// An entry of a group that was given back may be delivered again.
+    Again = 5,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 4] = [Timer::Deliver, Timer::Lease, Timer::Expire, Timer::Deadline];
+    pub const ALL: [Timer; 5] =
+        [Timer::Deliver, Timer::Lease, Timer::Expire, Timer::Deadline, Timer::Again];
 }

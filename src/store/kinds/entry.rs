@@ -9,7 +9,7 @@ use crate::base::id::Id;
 use crate::model::stream::{Content, Fields, StreamId};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader};
-use crate::store::rows::{Rows, Span, collect, first_key};
+use crate::store::rows::{Rows, Span, collect, collect_keys, first_key};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -172,7 +172,7 @@ pub fn purge_rows(tx: &mut Tx<'_>, purge: &Purge, limit: usize) -> Result<usize,
         Some(below) => vec![Span::prefix(&table(purge.stream)).before(&key(purge.stream, below))],
     };
     for span in spans {
-        for (key, _) in collect(tx, &span, limit - removed)? {
+        for key in collect_keys(tx, &span, limit - removed)? {
             tx.remove_raw(key);
             removed += 1;
         }
