@@ -193,17 +193,18 @@ pub fn run_batch(
     now: Time,
     minter: &mut Minter,
 ) -> Result<Done, Fault> {
-    // A job that is dropped on the way is answered all the same: its caller hears `unknown`.
+    // Outside of what may panic, so that every job is still there to be answered.
+    let mut jobs: Vec<_> = jobs.into_iter().map(Some).collect();
     let mut ran = Vec::with_capacity(jobs.len());
-    let outcome =
-        catch_unwind(AssertUnwindSafe(|| prepare(disk, jobs, &mut ran, parked, now, minter)))
-            .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
-            .and_then(|changes| {
-                if !changes.is_empty() {
-                    disk.commit(&changes)?;
-                }
-                Ok(changes)
-            });
+    let prepare = || prepare(disk, &mut jobs, &mut ran, parked, now, minter);
+    let outcome = catch_unwind(AssertUnwindSafe(prepare))
+        .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
+        .and_then(|changes| {
+            if !changes.is_empty() {
+                disk.commit(&changes)?;
+            }
+            Ok(changes)
+        });
     match outcome {
         Ok(changes) => {
             let commands = ran.len();
@@ -218,7 +219,7 @@ pub fn run_batch(
             })
         }
         Err(fault) => {
-            for job in ran {
+            for job in ran.into_iter().chain(jobs.into_iter().flatten()) {
                 job.release(Some(unknown()));
             }
             Err(fault)
@@ -228,7 +229,7 @@ pub fn run_batch(
 
 fn prepare(
     disk: &Disk,
-    jobs: Vec<Box<dyn Job>>,
+    jobs: &mut [Option<Box<dyn Job>>],
     ran: &mut Vec<Box<dyn Job>>,
     parked: &mut Parked,
     now: Time,
@@ -244,10 +245,14 @@ fn prepare(
         served: Vec::new(),
         hints_seen: 0,
     };
-    for mut job in jobs {
-        match job.run(&mut batch)? {
-            Ran::Done => ran.push(job),
-            Ran::Park { token, keys } => drop(batch.parked.add(job, token, keys)),
+    for slot in jobs {
+        let Some(job) = slot else { continue };
+        let became = job.run(&mut batch)?;
+        let job = slot.take();
+        match (became, job) {
+            (Ran::Done, job) => ran.extend(job),
+            (Ran::Park { token, keys }, Some(job)) => drop(batch.parked.add(job, token, keys)),
+            (Ran::Park { .. }, None) => {}
         }
         batch.serve()?;
         ran.append(&mut batch.served);

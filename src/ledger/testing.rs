@@ -379,7 +379,7 @@ impl World {
         change(&mut body, &mut run);
         self.act(|tx| {
             run_rows::put_body(tx, id, &body);
-            Ok(save::save(tx, &before, &run)?)
+            save::save(tx, &before, &run)
         })
         .unwrap();
     }

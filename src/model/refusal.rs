@@ -110,7 +110,6 @@ codes! {
     RunFailed "run_failed" NotAllowed "The run of this retry token has failed for good; start anew without the token.";
     ReadOnlyTask "task_read_only" NotAllowed "The task comes from the configuration file and is changed there.";
     TaskInUse "task_in_use" NotAllowed "The task still has runs that are not finished.";
-    DeliveryUnsupported "delivery_unsupported" NotAllowed "Runs of this kind of task cannot be created yet.";
     HoldsRuns "not_allowed_holds_runs" NotAllowed "The stream holds runs that are not finished: they would be lost.";
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";

@@ -242,7 +242,8 @@ pub struct Stream {
     pub length: u64,
     /// The highest id ever given.
     pub last: StreamId,
-    /// No entry is below this id. What lies below it on disk was cut off and waits for removal.
+    /// The first entry, while there is one: what lies below it on disk was cut off and waits for
+    /// removal.
     pub first: StreamId,
     /// The highest id ever deleted.
     pub max_deleted: StreamId,
@@ -254,6 +255,11 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// The id of the first entry that is there.
+    pub fn first(&self) -> Option<StreamId> {
+        (self.length > 0).then_some(self.first)
+    }
+
     /// The id of an entry added now; `None` when ids are used up or the asked-for one is not above
     /// the last.
     pub fn next_id(&self, asked: NewId, now: Time) -> Option<StreamId> {
@@ -280,7 +286,6 @@ pub struct Group {
     pub last: StreamId,
     /// How many entries up to `last` were ever added; `None` when that cannot be known.
     pub entries_read: Option<u64>,
-    pub pending: u64,
     /// The highest id that ever was pending: a new entry above it cannot be pending already.
     pub pending_max: StreamId,
     /// The number of the next consumer.
@@ -293,7 +298,6 @@ pub struct Group {
 pub struct Consumer {
     /// Within its group; never used again there. 0 is nobody.
     pub number: u32,
-    pub pending: u64,
     /// Its latest sign of life.
     pub seen_at: Time,
     /// When it was last given something.

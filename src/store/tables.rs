@@ -38,6 +38,8 @@
 //! | ConsumerName | stream number, group number, consumer number | its name | with its consumer |
 //! | Pending | stream number, group number, id | who has it, since when, how often | until acknowledged |
 //! | Again | stream number, group number, when, id | nothing: to be delivered again from then on | until read or acknowledged |
+//! | Callback | callback id | run, when | until answered, or its run ends |
+//! | CallbackOf | run id, callback id | nothing | with its callback |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -91,6 +93,8 @@ tables! {
     Pending = 31,
     Again = 32,
     Purge = 33,
+    Callback = 40,
+    CallbackOf = 41,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -56,7 +56,7 @@ mod tests {
             let key = Key::new(Table::Entry).u64(stream).u64(ms).u64(0);
             changes.rows.insert(key.into_bytes(), Some(vec![1, 0, 0, 0]));
         }
-        let mark = Key::new(Table::Purge).u64(stream).u64(u64::MAX).u64(u64::MAX);
+        let mark = Key::new(Table::Purge).u64(stream).u8(0);
         changes.rows.insert(mark.into_bytes(), Some(Vec::new()));
         disk.commit(&changes).unwrap();
     }

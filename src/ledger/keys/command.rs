@@ -355,6 +355,7 @@ pub struct ConsumerItem {
 pub struct GroupItem {
     pub name: Bytes,
     pub group: Group,
+    pub pending: u64,
     pub lag: Option<u64>,
 }
 

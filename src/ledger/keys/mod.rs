@@ -32,10 +32,6 @@ pub fn ask(rows: &dyn Rows, now: Time, command: &Command) -> Result<Answer, Stop
 
 /// Does any command.
 pub fn apply(tx: &mut Tx<'_>, command: Command) -> Result<Answer, Stop> {
-    if let Command::Size { db } = command {
-        // Counters of commands before this one in a batch are no rows yet.
-        return space::size(tx, db);
-    }
     if command.only_reads() {
         let now = tx.now();
         return ask(tx, now, &command);

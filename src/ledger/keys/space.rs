@@ -87,7 +87,7 @@ pub fn create_until(
 pub fn remove(tx: &mut Tx<'_>, name: &KeyName, entry: &Entry) -> Result<(), Stop> {
     refuse_runs(name, entry)?;
     if let Value::Stream(stream) = &entry.value {
-        put_purge(tx, &Purge { stream: stream.number, below: None });
+        put_purge(tx, &Purge::Stream(stream.number));
     }
     keys::save(tx, name, Some(entry), None);
     tx.notify(Notice::Key(name.clone()));
@@ -142,11 +142,6 @@ pub fn apply(tx: &mut Tx<'_>, command: Command) -> Result<Answer, Stop> {
         Command::Flush { db, limit } => scan::flush(tx, db, limit),
         _ => Err(Fault::Corrupt("a command without an act".into()).into()),
     }
-}
-
-/// How many keys a database has, this command's own changes included.
-pub(super) fn size(tx: &Tx<'_>, db: u8) -> Result<Answer, Stop> {
-    Ok(Answer::Count(tx.counter(&count::keys(db))?))
 }
 
 /// A key counts as often as it is named.

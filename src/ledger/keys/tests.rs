@@ -5,6 +5,7 @@
 //! Every request that only reads is asked of a view as well as done as an act.
 
 mod expire;
+mod mixed;
 mod purge;
 mod random;
 mod space;
@@ -21,7 +22,7 @@ use crate::model::refusal::Refusal;
 use crate::model::stream::{Consumer, Content, Fields, Group, KeyName, Pending, Stream, StreamId};
 use crate::store::fault::Stop;
 use crate::store::kinds::key::Value;
-use crate::store::kinds::{entry, group, pending};
+use crate::store::kinds::{count, entry, group, pending};
 
 fn check(script: &str) {
     run(&mut World::new(), script);
@@ -190,15 +191,16 @@ fn put_stream(world: &mut World, name: &KeyName, length: u64, runs: u64) {
                 };
                 pending::save(tx, (number, 1, StreamId::new(ms, 0)), None, Some(&row));
             }
-            let consumer = Consumer { number: 1, pending: length, seen_at: now, active_at: None };
+            tx.count(count::pending(number, 1), length as i64);
+            tx.count(count::pending_of(number, 1, 1), length as i64);
+            let consumer = Consumer { number: 1, seen_at: now, active_at: None };
             group::add_consumer(tx, number, 1, b"worker", &consumer);
             let readers = Group {
                 number: 1,
                 last,
                 entries_read: None,
-                pending: length,
                 pending_max: last,
-                next_consumer: 2,
+                next_consumer: 1,
                 consumers: 1,
             };
             group::put(tx, number, b"workers", &readers);

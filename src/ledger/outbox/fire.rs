@@ -3,6 +3,7 @@
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::expire::expire_due;
+use crate::ledger::runs::pull;
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::notice::Notice;
@@ -46,6 +47,7 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                     wake_readers(tx, id)?;
                     false
                 }
+                Timer::Enqueue => enqueue(tx, id, at)?,
             };
             if !known {
                 due::clear(tx, timer, at, id);
@@ -91,6 +93,19 @@ pub(super) fn make_ready(tx: &mut Tx<'_>, row: &OutboxRow) -> Result<(), Stop> {
         runs::save(tx, &before, &run)?;
     }
     Ok(save(tx, Some(row), Some(&ready))?)
+}
+
+/// A delayed run goes into its stream.
+fn enqueue(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
+    let Some(before) = run_rows::get(tx, id)? else { return Ok(false) };
+    if before.status != Status::Delayed || before.due_at != at || before.stream.is_none() {
+        return Ok(false);
+    }
+    let mut run = before.clone();
+    run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
+    pull::enqueue(tx, &mut run)?;
+    runs::save(tx, &before, &run)?;
+    Ok(true)
 }
 
 /// No answer was recorded before the lease ended.

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::invariants::table;
 use crate::model::stream::{Group, KeyName, NOBODY, Stream, StreamId};
-use crate::store::key::KeyReader;
-use crate::store::kinds::entry::{self, TABLES_OF_A_STREAM, purges};
+use crate::store::key::{Key, KeyReader};
+use crate::store::kinds::entry::{self, Purge, purges};
 use crate::store::kinds::key::{self as keys, Entry, Value};
 use crate::store::kinds::{count, group as groups, pending};
-use crate::store::rows::{Rows, counter};
+use crate::store::rows::{Rows, Span, collect_keys, counter};
 use crate::store::tables::Table;
 
 pub fn check(rows: &dyn Rows) {
@@ -77,6 +77,10 @@ fn check_indexes(rows: &dyn Rows, all: &BTreeMap<KeyName, Entry>) {
     assert_eq!(due, expected, "keys by expiry");
 }
 
+/// Tables whose keys begin with a stream, and then with a group.
+const TABLES_OF_A_GROUP: [Table; 4] =
+    [Table::Consumer, Table::ConsumerName, Table::Pending, Table::Again];
+
 /// Rows that nobody sees wait for their removal, and nothing else does.
 fn check_purges(rows: &dyn Rows, all: &BTreeMap<KeyName, Entry>) {
     let streams: BTreeMap<u64, &Stream> = all
@@ -87,32 +91,57 @@ fn check_purges(rows: &dyn Rows, all: &BTreeMap<KeyName, Entry>) {
         })
         .collect();
     let waiting = purges(rows, usize::MAX).unwrap();
+    let waits = |purge: Purge| waiting.contains(&purge);
     for purge in &waiting {
-        if let Some(stream) = streams.get(&purge.stream) {
-            let below = purge.below.expect("a stream that is there is purged");
-            assert!(below <= stream.first, "entries from {} on are purged", stream.first);
+        match purge {
+            Purge::Stream(stream) => assert!(!streams.contains_key(stream), "{purge:?} is there"),
+            Purge::Group(stream, group) => {
+                let there = numbers_of_groups(rows, *stream).contains(group);
+                assert!(!there || !streams.contains_key(stream), "{purge:?} is there");
+            }
+            Purge::Below(stream, below) => {
+                let first = streams.get(stream).map_or(StreamId::MAX, |stream| stream.first);
+                assert!(*below <= first, "{purge:?} of a stream that starts at {first}");
+            }
         }
     }
-    let gone: BTreeSet<u64> =
-        waiting.iter().filter(|purge| purge.below.is_none()).map(|purge| purge.stream).collect();
-    for number in TABLES_OF_A_STREAM {
+    for number in [Table::Entry, Table::Group] {
         for (key, _) in table(rows, number) {
             let stream = KeyReader::new(&key).u64().unwrap();
-            let known = streams.contains_key(&stream) || gone.contains(&stream);
+            let known = streams.contains_key(&stream) || waits(Purge::Stream(stream));
             assert!(known, "a row of {number:?} of stream {stream} is forgotten");
         }
     }
-    for stream in streams.values() {
-        let below = waiting.iter().filter(|purge| purge.stream == stream.number);
-        let below = below.filter_map(|purge| purge.below).max();
-        let mut cut = Vec::new();
-        if let Some(end) = stream.first.previous() {
-            scan(rows, stream, (StreamId::MIN, end), |id, _| cut.push(id));
-        }
-        for id in cut {
-            assert!(below.is_some_and(|below| id < below), "entry {id} was cut and is forgotten");
-        }
+    let counters = Key::new(Table::Count).raw(&count::pending_all(0).bytes()[1..2]);
+    let counters = collect_keys(rows, &Span::prefix(&counters), usize::MAX).unwrap();
+    // What follows the scope of a counter looks like the key of any other row.
+    let counters = counters.iter().map(|key| key[1..].to_vec());
+    let rows_of_groups = TABLES_OF_A_GROUP.into_iter().flat_map(|number| table(rows, number));
+    for key in rows_of_groups.map(|(key, _)| key).chain(counters) {
+        let mut reader = KeyReader::new(&key);
+        let (stream, group) = (reader.u64().unwrap(), reader.u32().unwrap());
+        let there = streams.contains_key(&stream);
+        let known = there && numbers_of_groups(rows, stream).contains(&group)
+            || waits(Purge::Stream(stream))
+            || waits(Purge::Group(stream, group));
+        assert!(known, "a row of group {group} of stream {stream} is forgotten: {key:02x?}");
     }
+    for stream in streams.values() {
+        let Some(end) = stream.first.previous() else { continue };
+        let below = waiting.iter().filter_map(|purge| match purge {
+            Purge::Below(of, below) if *of == stream.number => Some(*below),
+            _ => None,
+        });
+        let below = below.max();
+        scan(rows, stream, (StreamId::MIN, end), |id, _| {
+            assert!(below.is_some_and(|below| id < below), "entry {id} was cut and is forgotten");
+        });
+    }
+}
+
+fn numbers_of_groups(rows: &dyn Rows, stream: u64) -> BTreeSet<u32> {
+    let all = groups::list(rows, stream, usize::MAX).unwrap();
+    all.into_iter().map(|(_, group)| group.number).collect()
 }
 
 fn check_entries(rows: &dyn Rows, stream: &Stream, about: &str) {
@@ -144,17 +173,8 @@ fn scan(
 fn check_groups(rows: &dyn Rows, stream: &Stream, about: &str) {
     let all = groups::list(rows, stream.number, usize::MAX).unwrap();
     assert_eq!(u64::from(stream.groups), all.len() as u64, "{about}: groups");
-    let numbers: BTreeSet<u32> = all.iter().map(|(_, group)| group.number).collect();
+    let numbers = numbers_of_groups(rows, stream.number);
     assert_eq!(numbers.len(), all.len(), "{about}: two groups have one number");
-    for number in [Table::Consumer, Table::ConsumerName, Table::Pending, Table::Again] {
-        for (key, _) in table(rows, number) {
-            let mut reader = KeyReader::new(&key);
-            if reader.u64().unwrap() == stream.number {
-                let known = numbers.contains(&reader.u32().unwrap());
-                assert!(known, "{about}: a row of {number:?} without a group");
-            }
-        }
-    }
     for (name, group) in all {
         let about = format!("{about}, group {}", String::from_utf8_lossy(&name));
         check_group(rows, stream.number, &group, &about);
@@ -162,7 +182,7 @@ fn check_groups(rows: &dyn Rows, stream: &Stream, about: &str) {
 }
 
 fn check_group(rows: &dyn Rows, stream: u64, group: &Group, about: &str) {
-    let mut by_consumer: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut by_consumer: BTreeMap<u32, i64> = BTreeMap::new();
     let mut again = BTreeSet::new();
     let all = (StreamId::MIN, StreamId::MAX);
     pending::scan(rows, stream, group.number, all, &mut |id, row| {
@@ -174,7 +194,9 @@ fn check_group(rows: &dyn Rows, stream: u64, group: &Group, about: &str) {
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
-    assert_eq!(group.pending, by_consumer.values().sum::<u64>(), "{about}: pending");
+    let counted = |key: Key| counter(rows, &key).unwrap();
+    let all = by_consumer.values().sum::<i64>();
+    assert_eq!(counted(count::pending(stream, group.number)), all, "{about}: pending");
 
     let consumers = groups::consumers(rows, stream, group.number, usize::MAX).unwrap();
     assert_eq!(u64::from(group.consumers), consumers.len() as u64, "{about}: consumers");
@@ -183,9 +205,10 @@ fn check_group(rows: &dyn Rows, stream: u64, group: &Group, about: &str) {
     for (name, consumer) in consumers {
         let about = format!("{about}, consumer {}", String::from_utf8_lossy(&name));
         let number = consumer.number;
-        assert!(number != NOBODY && number < group.next_consumer, "{about}: number {number}");
-        let rows = by_consumer.remove(&number).unwrap_or(0);
-        assert_eq!(consumer.pending, rows, "{about}: pending");
+        assert!(number != NOBODY && number <= group.next_consumer, "{about}: number {number}");
+        let pending = by_consumer.remove(&number).unwrap_or(0);
+        let found = counted(count::pending_of(stream, group.number, number));
+        assert_eq!(found, pending, "{about}: pending");
         assert_eq!(names.insert(number, name), None, "{about}: number {number} is used twice");
     }
     assert_eq!(by_consumer, BTreeMap::new(), "{about}: pending for consumers that are not there");

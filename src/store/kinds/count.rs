@@ -19,6 +19,7 @@ mod scope {
     pub const TOTAL: u8 = 6;
     pub const KEYS: u8 = 7;
     pub const KEY_NUMBERS: u8 = 8;
+    pub const PENDING: u8 = 9;
 }
 
 /// Runs of a status, in all.
@@ -70,6 +71,20 @@ pub fn outbox_dead() -> Key {
 /// Keys of a database.
 pub fn keys(db: u8) -> Key {
     Key::new(Table::Count).u8(scope::KEYS).u8(db)
+}
+
+/// Pending entries of a group; of its consumers when followed by their number.
+pub fn pending(stream: u64, group: u32) -> Key {
+    Key::new(Table::Count).u8(scope::PENDING).u64(stream).u32(group)
+}
+
+/// Every pending counter of a stream.
+pub fn pending_all(stream: u64) -> Key {
+    Key::new(Table::Count).u8(scope::PENDING).u64(stream)
+}
+
+pub fn pending_of(stream: u64, group: u32, consumer: u32) -> Key {
+    pending(stream, group).u32(consumer)
 }
 
 /// Numbers that were given to keys and streams.

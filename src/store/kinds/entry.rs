@@ -13,6 +13,8 @@ use crate::store::rows::{Rows, Span, collect, collect_keys, first_key};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
+use super::count;
+
 const VERSION: [u8; 2] = [1, 0];
 const FIELDS: u8 = 0;
 const RUN: u8 = 1;
@@ -41,8 +43,9 @@ pub fn get(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<Option<Content>
     rows.get(key(stream, id).bytes())?.map(|value| read(&value)).transpose()
 }
 
-pub fn exists(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<bool, Fault> {
-    Ok(rows.get(key(stream, id).bytes())?.is_some())
+/// Whether there is an entry, and whether it is a run.
+pub fn is_run(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<Option<bool>, Fault> {
+    Ok(rows.get(key(stream, id).bytes())?.map(|value| value.get(2) == Some(&RUN)))
 }
 
 pub fn remove(tx: &mut Tx<'_>, stream: u64, id: StreamId) {
@@ -116,17 +119,24 @@ fn read_id(key: &[u8]) -> Result<StreamId, Fault> {
     Ok(StreamId::new(reader.u64()?, reader.u64()?))
 }
 
-/// What a duty has to remove: entries below an id, or every row of a stream that is gone.
+/// What a duty has to remove: rows that nobody sees any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purge {
-    pub stream: u64,
-    /// `None`: the whole stream, groups and all.
-    pub below: Option<StreamId>,
+pub enum Purge {
+    /// A stream that is gone, with all that belongs to it.
+    Stream(u64),
+    /// A group that is gone.
+    Group(u64, u32),
+    /// Entries of a stream below an id.
+    Below(u64, StreamId),
 }
 
 fn purge_key(purge: &Purge) -> Key {
-    let below = purge.below.unwrap_or(StreamId::MAX);
-    Key::new(Table::Purge).u64(purge.stream).u64(below.ms).u64(below.seq)
+    let key = Key::new(Table::Purge);
+    match purge {
+        Purge::Stream(stream) => key.u64(*stream).u8(0),
+        Purge::Group(stream, group) => key.u64(*stream).u8(1).u32(*group),
+        Purge::Below(stream, id) => key.u64(*stream).u8(2).u64(id.ms).u64(id.seq),
+    }
 }
 
 pub fn put_purge(tx: &mut Tx<'_>, purge: &Purge) {
@@ -140,42 +150,52 @@ pub fn remove_purge(tx: &mut Tx<'_>, purge: &Purge) {
 
 pub fn purges(rows: &dyn Rows, limit: usize) -> Result<Vec<Purge>, Fault> {
     let span = Span::prefix(&Key::new(Table::Purge));
-    let rows = collect(rows, &span, limit)?;
-    rows.iter()
-        .map(|(key, _)| {
-            let mut reader = KeyReader::new(key);
-            let (stream, ms, seq) = (reader.u64()?, reader.u64()?, reader.u64()?);
-            let below = StreamId::new(ms, seq);
-            Ok(Purge { stream, below: (below != StreamId::MAX).then_some(below) })
-        })
-        .collect()
+    collect(rows, &span, limit)?.iter().map(|(key, _)| read_purge(key)).collect()
 }
 
-/// Every table whose keys begin with the number of a stream.
-pub const TABLES_OF_A_STREAM: [Table; 6] = [
-    Table::Entry,
-    Table::Group,
-    Table::Consumer,
-    Table::ConsumerName,
-    Table::Pending,
-    Table::Again,
-];
+fn read_purge(key: &[u8]) -> Result<Purge, Fault> {
+    let mut reader = KeyReader::new(key);
+    let stream = reader.u64()?;
+    match reader.u8()? {
+        0 => Ok(Purge::Stream(stream)),
+        1 => Ok(Purge::Group(stream, reader.u32()?)),
+        2 => Ok(Purge::Below(stream, StreamId::new(reader.u64()?, reader.u64()?))),
+        kind => Err(Fault::Corrupt(format!("a purge of kind {kind}"))),
+    }
+}
+
+const TABLES_OF_A_GROUP: [Table; 4] =
+    [Table::Consumer, Table::ConsumerName, Table::Pending, Table::Again];
 
 /// Removes at most `limit` rows of a purge; gives how many.
 pub fn purge_rows(tx: &mut Tx<'_>, purge: &Purge, limit: usize) -> Result<usize, Fault> {
-    let mut removed = 0;
-    let spans: Vec<Span> = match purge.below {
-        None => TABLES_OF_A_STREAM
-            .into_iter()
-            .map(|table| Span::prefix(&Key::new(table).u64(purge.stream)))
-            .collect(),
-        Some(below) => vec![Span::prefix(&table(purge.stream)).before(&key(purge.stream, below))],
+    let of_groups = |belongs: &dyn Fn(Key) -> Key| {
+        TABLES_OF_A_GROUP.map(|table| Span::prefix(&belongs(Key::new(table)))).to_vec()
     };
+    let (spans, counters) = match purge {
+        Purge::Stream(stream) => {
+            let mut spans = of_groups(&|key| key.u64(*stream));
+            spans.push(Span::prefix(&table(*stream)));
+            spans.push(Span::prefix(&Key::new(Table::Group).u64(*stream)));
+            (spans, Some(count::pending_all(*stream)))
+        }
+        Purge::Group(stream, group) => {
+            let spans = of_groups(&|key| key.u64(*stream).u32(*group));
+            (spans, Some(count::pending(*stream, *group)))
+        }
+        Purge::Below(stream, id) => {
+            (vec![Span::prefix(&table(*stream)).before(&key(*stream, *id))], None)
+        }
+    };
+    let mut removed = 0;
     for span in spans {
         for key in collect_keys(tx, &span, limit - removed)? {
             tx.remove_raw(key);
             removed += 1;
         }
+    }
+    if let Some(counters) = counters {
+        removed += tx.clear_counters(&counters, limit - removed)?;
     }
     Ok(removed)
 }

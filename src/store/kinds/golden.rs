@@ -89,6 +89,12 @@ fn a_run() -> Run {
         has_output: true,
         cancel_reason: Some("enough".into()),
         events: 2,
+        stream: None,
+        entry: None,
+        attempt_at: None,
+        series_from: 0,
+        series_at: Some(Time(1_700_000_001_000)),
+        callbacks: 0,
     }
 }
 

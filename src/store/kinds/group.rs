@@ -16,7 +16,6 @@ struct GroupRow {
     number: u32,
     last: (u64, u64),
     entries_read: Option<u64>,
-    pending: u64,
     pending_max: (u64, u64),
     next_consumer: u32,
     consumers: u32,
@@ -29,7 +28,6 @@ impl Record for GroupRow {
 #[derive(Encode, Decode)]
 struct ConsumerRow {
     number: u32,
-    pending: u64,
     seen_at: i64,
     active_at: Option<i64>,
 }
@@ -51,7 +49,6 @@ pub fn put(tx: &mut Tx<'_>, stream: u64, name: &[u8], group: &Group) {
         number: group.number,
         last: (group.last.ms, group.last.seq),
         entries_read: group.entries_read,
-        pending: group.pending,
         pending_max: (group.pending_max.ms, group.pending_max.seq),
         next_consumer: group.next_consumer,
         consumers: group.consumers,
@@ -68,7 +65,6 @@ fn group_of(row: GroupRow) -> Group {
         number: row.number,
         last: StreamId::new(row.last.0, row.last.1),
         entries_read: row.entries_read,
-        pending: row.pending,
         pending_max: StreamId::new(row.pending_max.0, row.pending_max.1),
         next_consumer: row.next_consumer,
         consumers: row.consumers,
@@ -116,7 +112,6 @@ pub fn add_consumer(tx: &mut Tx<'_>, stream: u64, group: u32, name: &[u8], consu
 pub fn put_consumer(tx: &mut Tx<'_>, stream: u64, group: u32, name: &[u8], consumer: &Consumer) {
     let row = ConsumerRow {
         number: consumer.number,
-        pending: consumer.pending,
         seen_at: consumer.seen_at.0,
         active_at: consumer.active_at.map(|at| at.0),
     };
@@ -129,12 +124,7 @@ pub fn remove_consumer(tx: &mut Tx<'_>, stream: u64, group: u32, name: &[u8], co
 }
 
 fn consumer_of(row: ConsumerRow) -> Consumer {
-    Consumer {
-        number: row.number,
-        pending: row.pending,
-        seen_at: Time(row.seen_at),
-        active_at: row.active_at.map(Time),
-    }
+    Consumer { number: row.number, seen_at: Time(row.seen_at), active_at: row.active_at.map(Time) }
 }
 
 /// The name of a consumer by its number.

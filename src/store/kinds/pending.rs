@@ -142,7 +142,7 @@ pub fn next_again(rows: &dyn Rows, stream: u64, group: u32) -> Result<Option<Tim
     Ok(Some(reader.time()?))
 }
 
-/// What a timer of the kind `Again` carries as its id: the group whose readers are woken.
+/// The name of a group in the index of timers: database, stream, group.
 pub fn again_timer(db: u8, stream: u64, group: u32) -> Id {
     let mut bytes = [0; 16];
     bytes[0] = db;

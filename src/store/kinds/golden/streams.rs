@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use super::id;
 use crate::base::time::{Span, Time};
 use crate::model::delivery::Timer;
+use crate::model::run::Run;
 use crate::model::stream::{Consumer, Content, Fields, Group, KeyName, Pending, Stream, StreamId};
+use crate::store::kinds::callback::Callback;
 use crate::store::kinds::entry::Purge;
 use crate::store::kinds::key::{Entry, Value};
-use crate::store::kinds::{count, due, entry, group, key, pending};
+use crate::store::kinds::{callback, count, due, entry, group, key, pending, run};
 use crate::store::rows::{Rows, counter};
 use crate::store::tx::Tx;
 
@@ -49,15 +51,14 @@ fn a_group() -> Group {
         number: GROUP,
         last: StreamId::new(300, 1),
         entries_read: Some(499),
-        pending: 2,
         pending_max: StreamId::new(300, 1),
-        next_consumer: 5,
+        next_consumer: 4,
         consumers: 1,
     }
 }
 
 fn a_consumer() -> Consumer {
-    Consumer { number: 4, pending: 1, seen_at: Time(91), active_at: Some(Time(92)) }
+    Consumer { number: 4, seen_at: Time(91), active_at: Some(Time(92)) }
 }
 
 fn pending_rows() -> [(StreamId, Pending); 2] {
@@ -73,14 +74,29 @@ fn pending_rows() -> [(StreamId, Pending); 2] {
     [(StreamId::new(100, 0), kept), (StreamId::new(300, 1), given_back)]
 }
 
-fn purges() -> [Purge; 2] {
-    [
-        Purge { stream: STREAM, below: Some(StreamId::new(100, 0)) },
-        Purge { stream: 77, below: None },
-    ]
+fn purges() -> [Purge; 3] {
+    [Purge::Group(STREAM, 2), Purge::Below(STREAM, StreamId::new(100, 0)), Purge::Stream(77)]
+}
+
+fn a_pulled_run() -> Run {
+    Run {
+        id: id(9),
+        stream: Some("stream".into()),
+        entry: Some(StreamId::new(300, 1)),
+        attempt_at: Some(Time(97)),
+        series_from: 98,
+        callbacks: 1,
+        ..super::a_run()
+    }
+}
+
+fn a_callback() -> Callback {
+    Callback { id: id(10), run: id(9), created_at: Time(99) }
 }
 
 pub fn write(tx: &mut Tx<'_>) {
+    run::put(tx, &a_pulled_run());
+    callback::put(tx, &a_callback());
     key::save(tx, &text_name(), None, Some(&a_text()));
     key::save(tx, &KeyName::of("stream"), None, Some(&a_stream()));
     tx.count(count::key_numbers(), 2);
@@ -92,6 +108,8 @@ pub fn write(tx: &mut Tx<'_>) {
     for (id, row) in pending_rows() {
         pending::save(tx, (STREAM, GROUP, id), None, Some(&row));
     }
+    tx.count(count::pending(STREAM, GROUP), 2);
+    tx.count(count::pending_of(STREAM, GROUP, 4), 1);
     for purge in purges() {
         entry::put_purge(tx, &purge);
     }
@@ -99,6 +117,9 @@ pub fn write(tx: &mut Tx<'_>) {
 }
 
 pub fn check(rows: &dyn Rows) {
+    assert_eq!(run::get(rows, id(9)).unwrap(), Some(a_pulled_run()));
+    assert_eq!(callback::get(rows, id(10)).unwrap(), Some(a_callback()));
+    assert_eq!(callback::of_run(rows, id(9), 9).unwrap(), [a_callback()]);
     let stream = KeyName::of("stream");
     assert_eq!(key::get(rows, &text_name()).unwrap(), Some(a_text()));
     assert_eq!(key::get(rows, &stream).unwrap(), Some(a_stream()));
@@ -125,6 +146,8 @@ pub fn check(rows: &dyn Rows) {
     let name = group::consumer_name(rows, STREAM, GROUP, 4).unwrap();
     assert_eq!(name, Some(b"worker".to_vec()));
 
+    assert_eq!(counter(rows, &count::pending(STREAM, GROUP)).unwrap(), 2);
+    assert_eq!(counter(rows, &count::pending_of(STREAM, GROUP, 4)).unwrap(), 1);
     let mut found = Vec::new();
     pending::scan(rows, STREAM, GROUP, EVERY_ID, &mut |id, row| {
         found.push((id, row));
