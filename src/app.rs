@@ -103,6 +103,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
+        tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
     ];
     door.open(router(Front {
         appliance: appliance.clone(),

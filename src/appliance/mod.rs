@@ -14,6 +14,7 @@ pub mod requests;
 pub mod runs;
 pub mod start;
 pub mod tasks;
+pub mod upkeep;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! One command's view of the store: what is committed, what the batch before it changed, and
 //! its own changes on top. Nothing is written until the engine merges and commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::base::entropy::Entropy;
@@ -74,6 +74,29 @@ impl<'a> Tx<'a> {
     /// Moves a counter.
     pub fn count(&mut self, key: Key, delta: i64) {
         *self.own.counts.entry(key.into_bytes()).or_default() += delta;
+    }
+
+    /// Brings counters whose keys begin with `prefix` back to 0, at most `limit` of them; gives how
+    /// many. They are moved, not removed: what the batch moves them by is applied after its rows.
+    pub fn clear_counters(&mut self, prefix: &Key, limit: usize) -> Result<usize, Fault> {
+        let span = Span::prefix(prefix);
+        let mut keys: BTreeSet<_> =
+            rows::collect_keys(self.base, &span, limit)?.into_iter().collect();
+        for changes in [&self.own, self.batch] {
+            let moved = changes.counts.range(span.lo.clone()..span.hi.clone());
+            keys.extend(moved.map(|(key, _)| key.clone()));
+        }
+        let mut cleared = 0;
+        for key in keys {
+            if cleared == limit {
+                break;
+            }
+            if let Some(row) = self.moved_counter(&key)? {
+                *self.own.counts.entry(key).or_default() -= rows::read_count(&row)?;
+                cleared += 1;
+            }
+        }
+        Ok(cleared)
     }
 
     /// Where a counter stands, this command's movements included.

@@ -1,8 +1,15 @@
 //! Keys of the Redis protocol: one command in, one answer out.
 
 pub mod command;
+pub mod expire;
+pub mod purge;
+pub mod rename;
+pub mod scan;
 pub mod space;
 pub mod strings;
+
+#[cfg(test)]
+mod tests;
 
 use crate::base::time::Time;
 use crate::ledger::streams;

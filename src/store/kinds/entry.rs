@@ -9,9 +9,11 @@ use crate::base::id::Id;
 use crate::model::stream::{Content, Fields, StreamId};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader};
-use crate::store::rows::{Rows, Span, collect, first_key};
+use crate::store::rows::{Rows, Span, collect, collect_keys, first_key};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
+
+use super::count;
 
 const VERSION: [u8; 2] = [1, 0];
 const FIELDS: u8 = 0;
@@ -167,32 +169,33 @@ const TABLES_OF_A_GROUP: [Table; 4] =
 
 /// Removes at most `limit` rows of a purge; gives how many.
 pub fn purge_rows(tx: &mut Tx<'_>, purge: &Purge, limit: usize) -> Result<usize, Fault> {
-    let all = |key: Key| Span::prefix(&key);
-    let of_groups = |group: &dyn Fn(Key) -> Key| {
-        let mut spans: Vec<Span> = Vec::with_capacity(6);
-        spans.extend(TABLES_OF_A_GROUP.map(|table| all(group(Key::new(table)))));
-        spans
+    let of_groups = |belongs: &dyn Fn(Key) -> Key| {
+        TABLES_OF_A_GROUP.map(|table| Span::prefix(&belongs(Key::new(table)))).to_vec()
     };
-    let spans: Vec<Span> = match purge {
+    let (spans, counters) = match purge {
         Purge::Stream(stream) => {
             let mut spans = of_groups(&|key| key.u64(*stream));
-            spans.extend([all(table(*stream)), all(Key::new(Table::Group).u64(*stream))]);
-            spans.push(all(super::count::pending_all(*stream)));
-            spans
+            spans.push(Span::prefix(&table(*stream)));
+            spans.push(Span::prefix(&Key::new(Table::Group).u64(*stream)));
+            (spans, Some(count::pending_all(*stream)))
         }
         Purge::Group(stream, group) => {
-            let mut spans = of_groups(&|key| key.u64(*stream).u32(*group));
-            spans.push(all(super::count::pending(*stream, *group)));
-            spans
+            let spans = of_groups(&|key| key.u64(*stream).u32(*group));
+            (spans, Some(count::pending(*stream, *group)))
         }
-        Purge::Below(stream, id) => vec![all(table(*stream)).before(&key(*stream, *id))],
+        Purge::Below(stream, id) => {
+            (vec![Span::prefix(&table(*stream)).before(&key(*stream, *id))], None)
+        }
     };
     let mut removed = 0;
     for span in spans {
-        for (key, _) in collect(tx, &span, limit - removed)? {
+        for key in collect_keys(tx, &span, limit - removed)? {
             tx.remove_raw(key);
             removed += 1;
         }
+    }
+    if let Some(counters) = counters {
+        removed += tx.clear_counters(&counters, limit - removed)?;
     }
     Ok(removed)
 }

@@ -3,15 +3,19 @@
 use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-use crate::base::time::Time;
+use crate::base::time::{Span as Length, Time};
 use crate::model::notice::Notice;
 use crate::model::stream::{KeyName, Stream, StreamId};
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader};
-use crate::store::rows::{Rows, Span, collect, load};
+use crate::store::rows::{Rows, Span, collect, first_key, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
+
+/// How long the row of an expired key may stay. Nobody sees it any more; the later it is removed,
+/// the more of them go in one commit.
+pub const EXPIRY_SLACK: Length = Length::from_millis(100);
 
 /// A key and what is under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,16 @@ pub struct Entry {
 pub enum Value {
     Text(Vec<u8>),
     Stream(Stream),
+}
+
+impl Entry {
+    /// Runs that would be lost with it.
+    pub fn runs(&self) -> u64 {
+        match &self.value {
+            Value::Text(_) => 0,
+            Value::Stream(stream) => stream.runs,
+        }
+    }
 }
 
 impl Value {
@@ -98,7 +112,7 @@ pub fn save(tx: &mut Tx<'_>, name: &KeyName, before: Option<&Entry>, after: Opti
         }
         if let Some(at) = new {
             tx.mark(due_key(at, name));
-            tx.notify(Notice::Timer(at));
+            tx.notify(Notice::Timer(at.plus(EXPIRY_SLACK)));
         }
     }
     if before.map(|e| e.number) != after.map(|e| e.number) {
@@ -115,6 +129,12 @@ pub fn save(tx: &mut Tx<'_>, name: &KeyName, before: Option<&Entry>, after: Opti
         Some(after) => put(tx, name, after),
         None => tx.remove(key(name)),
     }
+}
+
+/// The name of the key with this number.
+pub fn name_of(rows: &dyn Rows, db: u8, number: u64) -> Result<Option<KeyName>, Fault> {
+    let name = rows.get(number_key(db, number).bytes())?;
+    Ok(name.map(|name| KeyName { db, name: Bytes::from(name) }))
 }
 
 /// Keys of a database whose number is above `after`, in order of creation.
@@ -139,14 +159,16 @@ pub fn list(
         .collect()
 }
 
-/// Streams of a database by name, from `from` on, looking at `limit` keys at most; and where to go
-/// on when there are more keys.
+/// Streams by name, and where to go on when there are more keys.
+pub type StreamsPage = (Vec<(KeyName, Stream)>, Option<KeyName>);
+
+/// Streams of a database by name, those behind `after`, looking at `limit` keys at most.
 pub fn streams(
     rows: &dyn Rows,
     db: u8,
     after: Option<&[u8]>,
     limit: usize,
-) -> Result<(Vec<(KeyName, Stream)>, Option<KeyName>), Fault> {
+) -> Result<StreamsPage, Fault> {
     let mut span = Span::prefix(&Key::new(Table::Key).u8(db));
     if let Some(after) = after {
         span = span.from(&Key::new(Table::Key).u8(db).name(after).u8(0));
@@ -170,18 +192,16 @@ pub fn streams(
 /// Keys that have expired by `now`, earliest first.
 pub fn expired(rows: &dyn Rows, now: Time, limit: usize) -> Result<Vec<(Time, KeyName)>, Fault> {
     let table = Key::new(Table::KeyDue);
-    let span =
-        Span::prefix(&table).before(&table.clone().time(now.plus(crate::base::time::Span(1))));
+    let span = Span::prefix(&table).before(&table.clone().time(now.plus(Length(1))));
     collect(rows, &span, limit)?.iter().map(|(key, _)| read_due(key)).collect()
 }
 
-/// When the next key expires.
-pub fn next_expiry(rows: &dyn Rows) -> Result<Option<Time>, Fault> {
+/// When expired keys are to be removed next.
+pub fn next_expiry(rows: &dyn Rows, now: Time) -> Result<Option<Time>, Fault> {
     let span = Span::prefix(&Key::new(Table::KeyDue));
-    match crate::store::rows::first_key(rows, &span)? {
-        Some(key) => Ok(Some(read_due(&key)?.0)),
-        None => Ok(None),
-    }
+    let Some(key) = first_key(rows, &span)? else { return Ok(None) };
+    let (at, _) = read_due(&key)?;
+    Ok(Some(if at <= now { at } else { at.plus(EXPIRY_SLACK) }))
 }
 
 /// Forgets an expiry that no key has.

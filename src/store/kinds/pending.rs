@@ -151,10 +151,28 @@ pub fn again_timer(db: u8, stream: u64, group: u32) -> Id {
     Id(bytes)
 }
 
+/// Database, number of the stream and number of the group of such a timer.
+pub fn again_of(Id(bytes): Id) -> (u8, u64, u32) {
+    let [db, _, _, _, a, b, c, d, e, f, g, h, group @ ..] = bytes;
+    (db, u64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from_be_bytes(group))
+}
+
 /// The id that ends a key.
 fn last_stream_id(key: &[u8]) -> Result<StreamId, Fault> {
     let damaged = || Fault::Corrupt(format!("a key is too short for a stream id: {key:02x?}"));
     let (head, seq) = key.split_last_chunk::<8>().ok_or_else(damaged)?;
     let ms = head.last_chunk::<8>().ok_or_else(damaged)?;
     Ok(StreamId::new(u64::from_be_bytes(*ms), u64::from_be_bytes(*seq)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timer_tells_its_group() {
+        let timer = again_timer(15, 0x0102_0304_0506_0708, 0x090a_0b0c);
+        assert_eq!(timer.0, [15, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(again_of(timer), (15, 0x0102_0304_0506_0708, 0x090a_0b0c));
+    }
 }
