@@ -181,6 +181,7 @@ pub fn set_stream(
 ) -> Result<Answer, Stop> {
     let mut opened = Opened::find(tx, key)?.ok_or_else(|| no_stream(key))?;
     let refuse = |code, message: &str| Stop::from(Refusal::new(code, message));
+    let max_deleted = max_deleted.filter(|id| *id != StreamId::MIN);
     if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
         return Err(refuse(Code::EntryIdTooLow, "the id is below the highest deleted one"));
     }
@@ -197,7 +198,7 @@ pub fn set_stream(
     if let Some(added) = added {
         opened.stream.added = added;
     }
-    if let Some(id) = max_deleted.filter(|id| *id != StreamId::MIN) {
+    if let Some(id) = max_deleted {
         opened.stream.max_deleted = id;
     }
     opened.save(tx);
