@@ -216,8 +216,7 @@ fn range(args: &mut Arguments<'_>, scope: Scope, newest_first: bool) -> Parsed {
         if !args.accept("COUNT") {
             return Err(Malformed::Syntax);
         }
-        // Below zero means all, as in Redis.
-        count = u64::try_from(args.next_i64()?).ok();
+        count = Some(args.next_i64()?.max(0).unsigned_abs());
     }
     plain(Command::Range { key, from, to, newest_first, count })
 }
@@ -372,12 +371,15 @@ fn xpending(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     if args.is_empty() {
         return plain(Command::PendingSummary { key, group });
     }
+    if !(3..=6).contains(&args.len()) {
+        return Err(Malformed::Syntax);
+    }
     let mut min_idle = Span::ZERO;
     if args.accept("IDLE") {
         min_idle = Span(args.next_i64()?);
-    }
-    if !(3..=4).contains(&args.len()) {
-        return Err(Malformed::Syntax);
+        if args.len() < 3 {
+            return Err(Malformed::Syntax);
+        }
     }
     let (from, to) = (args.next()?, args.next()?);
     let count = u64::try_from(args.next_i64()?).unwrap_or(0);
@@ -434,7 +436,6 @@ fn xclaim(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
                 claim.deliveries = u64::try_from(count).ok();
             }
             "LASTID" if more => claim.last_id = Some(args.next_id()?),
-            _ if claim.ids.is_empty() => return Err(Malformed::StreamId),
             _ => return Err(Malformed::Unrecognized { left: args.len() }),
         }
     }
