@@ -31,6 +31,8 @@ pub struct Ask {
 pub enum Shape {
     /// As its kind of answer looks everywhere.
     Plain,
+    /// OK, however much was done.
+    Ok,
     /// 1 or 0 for done or not.
     Flag,
     /// Nothing for not done, or for no value before.

@@ -460,7 +460,7 @@ impl Connection {
 }
 
 fn flush_ask(db: Option<u8>) -> Ask {
-    Ask::plain(Command::Flush { db, limit: FLUSHED_TOGETHER })
+    Ask { command: Command::Flush { db, limit: FLUSHED_TOGETHER }, shape: Shape::Ok }
 }
 
 impl Group {

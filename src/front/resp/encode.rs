@@ -125,6 +125,7 @@ struct Encoder<'e, 'w> {
 impl Encoder<'_, '_> {
     fn answer(&mut self, answer: &Answer, shape: &Shape) {
         match (answer, shape) {
+            (_, Shape::Ok) => self.out.simple("OK"),
             (Answer::Done, Shape::Flag) => self.out.integer(1),
             (Answer::NotDone, Shape::Flag) => self.out.integer(0),
             (Answer::Done, _) => self.out.simple("OK"),

@@ -153,8 +153,6 @@ pub fn read_group(tx: &mut Tx<'_>, command: ReadGroup) -> Result<Answer, Stop> {
                     answer.push((place, found));
                 }
             }
-            // Nothing lies behind the last id there can be.
-            GroupStart::Own(StreamId::MAX) => {}
             // Always answered, also with nothing: the consumer learns that it has nothing left.
             GroupStart::Own(after) => answer.push((place, reader.own(*after)?)),
         }

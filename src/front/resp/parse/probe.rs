@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::Scope;
 use crate::appliance::requests::Command;
 use crate::front::resp::asked::{Ask, Shape};
+use crate::front::resp::encode::REQUIRES_KEY;
 use crate::front::resp::reply::Reply;
 use crate::front::resp::request::{Malformed, Request, is_word};
 use crate::front::resp::stream_id::{Position, position};
@@ -37,10 +38,9 @@ pub fn probe(name: &str, request: &Request, scope: Scope, malformed: Malformed) 
             let command = group(keys.collect(), args.get(named + 1))?;
             Some(Ask { command, shape: Shape::RefusedRead { reply } })
         }
-        "xgroup" => {
-            let missing = (malformed == Malformed::StreamId
-                && !args.iter().skip(4).any(|word| is_word(word, "MKSTREAM")))
-            .then(|| Reply::error(super::super::encode::REQUIRES_KEY));
+        "xgroup" if malformed == Malformed::StreamId => {
+            let creates = args.iter().skip(4).any(|word| is_word(word, "MKSTREAM"));
+            let missing = (!creates).then(|| Reply::error(REQUIRES_KEY));
             ask(Command::Type { key: key(1)? }, missing)
         }
         "xinfo" => {

@@ -331,7 +331,8 @@ fn xreadgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let mut keys = Vec::with_capacity(reading.keys.len());
     for (name, id) in reading.keys.iter().zip(reading.ids) {
         let start = match stream_id::position(id)? {
-            Position::New => GroupStart::New,
+            // The highest id is how Redis writes `>` itself.
+            Position::New | Position::After(StreamId::MAX) => GroupStart::New,
             Position::After(id) => GroupStart::Own(id),
             Position::End => {
                 return Err(Malformed::Text(
