@@ -113,16 +113,17 @@ fn xinfo(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
             if args.is_empty() {
                 return shaped(Command::StreamInfo { key }, Shape::OfInfo);
             }
-            if !args.accept("FULL") {
-                return Err(Malformed::SubcommandSyntax("xinfo"));
+            let syntax = Malformed::SubcommandSyntax("xinfo");
+            let full = args.accept("FULL");
+            if !full || !matches!(args.len(), 0 | 2) {
+                return Err(syntax);
             }
             let mut count = FULL_COUNT;
             if !args.is_empty() {
                 if !args.accept("COUNT") {
-                    return Err(Malformed::SubcommandSyntax("xinfo"));
+                    return Err(syntax);
                 }
                 count = u64::try_from(args.next_i64()?).unwrap_or(FULL_COUNT);
-                args.end().map_err(|_| Malformed::SubcommandSyntax("xinfo"))?;
             }
             Command::StreamFull { key, count }
         }

@@ -38,6 +38,10 @@ pub fn probe(name: &str, request: &Request, scope: Scope, malformed: Malformed) 
             let command = group(keys.collect(), args.get(named + 1))?;
             Some(Ask { command, shape: Shape::RefusedRead { reply } })
         }
+        "xgroup" if malformed == Malformed::StreamId && is_word(&args[0], "SETID") => {
+            let command = Command::ConsumersInfo { key: key(1)?, group: args.get(2)?.clone() };
+            Some(Ask { command, shape: Shape::RefusedGroup { reply } })
+        }
         "xgroup" if malformed == Malformed::StreamId => {
             let creates = args.iter().skip(4).any(|word| is_word(word, "MKSTREAM"));
             let missing = (!creates).then(|| Reply::error(REQUIRES_KEY));

@@ -56,8 +56,10 @@ impl TrimOptions {
                     ));
                 }
                 args.next()?;
-                self.roughly = args.accept("~");
-                if !self.roughly {
+                // A lone sign is taken for the number.
+                let signed = args.len() >= 2;
+                self.roughly = signed && args.accept("~");
+                if signed && !self.roughly {
                     args.accept("=");
                 }
                 self.by = Some(match word.as_str() {
