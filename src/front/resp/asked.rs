@@ -69,6 +69,9 @@ pub enum Shape {
     RefusedRead {
         reply: Reply,
     },
+    RefusedGroup {
+        reply: Reply,
+    },
     RefusedInfo {
         reply: Reply,
     },

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use super::asked::Shape;
 use super::reply::Reply;
 use super::writer::{Protocol, Writer};
-use crate::appliance::requests::Answer;
 use crate::appliance::requests::command::{
     ConsumerItem, Delivered, GroupFull, GroupItem, PendingItem, StreamItem,
 };
+use crate::appliance::requests::{Answer, BELOW_DELETED};
 use crate::base::glob;
 use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
@@ -27,7 +27,12 @@ pub fn encode(
         (_, Shape::Refused { reply, missing }) => {
             return refused(answer, reply, missing.as_ref(), shape, out);
         }
-        (Ok(_), Shape::RefusedRead { reply } | Shape::RefusedInfo { reply }) => {
+        (
+            Ok(_),
+            Shape::RefusedRead { reply }
+            | Shape::RefusedGroup { reply }
+            | Shape::RefusedInfo { reply },
+        ) => {
             return reply.write(out);
         }
         _ => {}
@@ -69,7 +74,10 @@ pub fn words(refusal: &Refusal, shape: &Shape) -> Vec<u8> {
     };
     let text = match (refusal.code, shape) {
         (Code::WrongType, _) => WRONG_TYPE.to_owned(),
-        (Code::GroupNotFound, Shape::OfGroup | Shape::OfInfo | Shape::RefusedInfo { .. }) => {
+        (
+            Code::GroupNotFound,
+            Shape::OfGroup | Shape::RefusedGroup { .. } | Shape::OfInfo | Shape::RefusedInfo { .. },
+        ) => {
             format!(
                 "NOGROUP No such consumer group '{}' for key name '{}'",
                 detail("group"),
@@ -86,11 +94,16 @@ pub fn words(refusal: &Refusal, shape: &Shape) -> Vec<u8> {
             detail("stream"),
             detail("group")
         ),
-        (Code::StreamNotFound, Shape::OfGroup) => REQUIRES_KEY.to_owned(),
+        (Code::StreamNotFound, Shape::OfGroup | Shape::RefusedGroup { .. }) => {
+            REQUIRES_KEY.to_owned()
+        }
         (Code::StreamNotFound | Code::KeyNotFound, _) => "ERR no such key".to_owned(),
         (Code::GroupExists, _) => "BUSYGROUP Consumer Group name already exists".to_owned(),
         (Code::EntryIdZero, _) => {
             "ERR The ID specified in XADD must be greater than 0-0".to_owned()
+        }
+        (Code::EntryIdTooLow, Shape::OfInfo) if refusal.message == BELOW_DELETED => {
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".to_owned()
         }
         (Code::EntryIdTooLow, Shape::OfInfo) => {
             "ERR The ID specified in XSETID is smaller than the target stream top item".to_owned()
