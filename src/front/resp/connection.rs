@@ -226,13 +226,13 @@ impl Connection {
                 Reply::error("ERR MULTI calls can not be nested")
             }
             "MULTI" => {
-                let db_before = self.session.db;
-                self.session.multi = Some(Multi { db_before, ..Multi::default() });
+                let before = (self.session.db, self.session.protocol);
+                self.session.multi = Some(Multi { before, ..Multi::default() });
                 Reply::OK
             }
             "DISCARD" => match self.session.multi.take() {
                 Some(multi) => {
-                    self.session.db = multi.db_before;
+                    (self.session.db, self.session.protocol) = multi.before;
                     Reply::OK
                 }
                 None => Reply::error("ERR DISCARD without MULTI"),
@@ -288,7 +288,7 @@ impl Connection {
             return Ok(());
         };
         if multi.broken {
-            self.session.db = multi.db_before;
+            (self.session.db, self.session.protocol) = multi.before;
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.reply(&Reply::error(text));
             return Ok(());

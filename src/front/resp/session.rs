@@ -38,8 +38,8 @@ pub struct Multi {
     pub queued: Vec<Queued>,
     /// A command was refused while queueing: EXEC does nothing.
     pub broken: bool,
-    /// The database that the connection had before.
-    pub db_before: u8,
+    /// Database and protocol before it, which come back when nothing is done.
+    pub before: (u8, Protocol),
 }
 
 /// The state of one connection.

@@ -185,9 +185,6 @@ pub fn set_stream(
     let mut opened = Opened::find(tx, key)?.ok_or_else(|| no_stream(key))?;
     let refuse = |code, message: &str| Stop::from(Refusal::new(code, message));
     let max_deleted = max_deleted.filter(|id| *id != StreamId::MIN);
-    if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
-        return Err(refuse(Code::EntryIdTooLow, BELOW_DELETED));
-    }
     if opened.stream.length > 0 {
         let top = super::range_last(tx, &opened)?;
         if last < top {
@@ -196,6 +193,9 @@ pub fn set_stream(
         if added.is_some_and(|added| added < opened.stream.length) {
             return Err(refuse(Code::InvalidField, "fewer entries added than there are"));
         }
+    }
+    if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
+        return Err(refuse(Code::EntryIdTooLow, BELOW_DELETED));
     }
     opened.stream.last = last;
     if let Some(added) = added {

@@ -7,7 +7,7 @@ use crate::appliance::requests::Command;
 use crate::front::resp::asked::{Asked, Shape};
 use crate::front::resp::request::{Arguments, Malformed};
 use crate::front::resp::stream_id;
-use crate::model::stream::{Start, StreamId};
+use crate::model::stream::Start;
 
 type Parsed = Result<Asked, Malformed>;
 
@@ -24,8 +24,6 @@ const FULL_COUNT: u64 = 10;
 fn group_start(text: &Bytes) -> Result<Start, Malformed> {
     match &text[..] {
         b"$" => Ok(Start::End),
-        b"-" => Ok(Start::After(StreamId::MIN)),
-        b"+" => Ok(Start::After(StreamId::MAX)),
         _ => stream_id::exact(text, 0).map(Start::After),
     }
 }
