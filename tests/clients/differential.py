@@ -47,7 +47,7 @@ class Side:
 
     def send(self, connection, requests):
         """All in one write."""
-        self.wires[connection].raw(b"".join(encode(dated(request)) for request in requests))
+        self.wires[connection].raw(b"".join(encode(request) for request in requests))
 
     def reply(self, connection, request):
         wire = self.wires[connection]
@@ -60,15 +60,14 @@ class Side:
             return Reply("broken", repr(error))
 
 
-def dated(request):
+def dated(request, now_ms):
     """The request with its times: `@5` in seconds, `@@5` in milliseconds from now."""
-    now_ms = int(time.time() * 1000)
     times = {
         arg: now_ms + int(arg[2:]) if arg.startswith("@@") else now_ms // 1000 + int(arg[1:])
         for arg in request
         if arg.startswith("@")
     }
-    return [times.get(arg, arg) for arg in request]
+    return tuple(str(times.get(arg, arg)) for arg in request)
 
 
 def scan_on(wire, request, reply):
@@ -124,9 +123,11 @@ def play(sides, runs, deletes, seen=None):
     for side in sides:
         side.restart()
     for connection, requests in runs:
+        now_ms = int(time.time() * 1000)
+        sent = [dated(request, now_ms) for request in requests]
         # Both at once: some requests wait for their time to run out.
         for side in sides:
-            side.send(connection, requests)
+            side.send(connection, sent)
         answers = [[side.reply(connection, one) for one in requests] for side in sides]
         for request, first, second in zip(requests, *answers):
             if seen is not None:
