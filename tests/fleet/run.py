@@ -88,6 +88,8 @@ class Fleet:
         self.random = random.Random(options.seed)
         self.killed, self.ended, self.stranded, self.wrong = [], [], 0, []
         self.members = [self.start(stage) for stage in STAGES for _ in range(options.workers)]
+        self.allowed = 0
+        """Up to which message they may be fed: no kill comes after the work."""
 
     def start(self, stage):
         return Member(stage, self.folder, self.options)
@@ -95,6 +97,8 @@ class Fleet:
     def feed(self):
         workflow = json.dumps(STAGES)
         for start in range(0, self.options.messages, FEED_BATCH):
+            while start > self.allowed:
+                time.sleep(LOOK_EVERY_S)
             with self.redis.pipeline(transaction=False) as batch:
                 for number in range(start, min(start + FEED_BATCH, self.options.messages)):
                     batch.xadd(STAGES[0], {"query_id": number, "workflow": workflow})
@@ -150,6 +154,7 @@ class Fleet:
             while due and done >= due[0]:
                 due.pop(0)
                 self.replace_one(kinds.pop())
+            self.allowed = due[0] + share if due else self.options.messages
             for member in self.members:
                 if member.process.poll() is not None:
                     raise SystemExit(f"worker {member} ended by itself: {member.process.poll()}")
