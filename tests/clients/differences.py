@@ -51,7 +51,7 @@ def is_command(request, *words):
 def steady(request, reply):
     if reply.is_error:
         return reply
-    if is_command(request, "KEYS"):
+    if is_command(request, "KEYS") and reply.kind == "*":
         return Reply(reply.kind, sorted(reply.value))
     if is_command(request, "SCAN") and reply.kind == "*":
         return Reply("masked", "a part of the keys")
@@ -171,7 +171,9 @@ def pairs(reply):
     """Names and values of a map, which is a flat array in RESP2."""
     if reply.kind == "%":
         return reply.value
-    return list(zip(reply.value[::2], reply.value[1::2]))
+    if not isinstance(reply.value, list):
+        raise TypeError("no map")
+    return list(zip(reply.value[::2], reply.value[1::2], strict=True))
 
 
 def rebuilt(reply, found):
