@@ -22,6 +22,7 @@ use crate::front::http::door::Door;
 use crate::front::http::router::router;
 use crate::front::http::server;
 use crate::front::http::state::{About, Front, Probe, Probed};
+use crate::front::resp;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
@@ -54,6 +55,7 @@ pub enum StartError {
 pub struct App {
     pub appliance: Appliance,
     pub http: SocketAddr,
+    pub redis: SocketAddr,
     stop: CancellationToken,
     duties: Vec<JoinHandle<()>>,
     doors: Vec<JoinHandle<()>>,
@@ -64,16 +66,12 @@ pub struct App {
 /// Opens the store, starts writer, duties and doors; returns once it is ready.
 pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartError> {
     let stop = CancellationToken::new();
-    let listener = TcpListener::bind(settings.http)
-        .await
-        .map_err(|source| StartError::Listen { address: settings.http, source })?;
-    let http = listener
-        .local_addr()
-        .map_err(|source| StartError::Listen { address: settings.http, source })?;
+    let (listener, http) = listen(settings.http).await?;
+    let (redis_listener, redis) = listen(settings.redis).await?;
     // The door answers `not_ready` while the store is opened, which may take a while after a kill.
     let door = Door::default();
     let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
-    let doors = vec![tokio::spawn(serving)];
+    let mut doors = vec![tokio::spawn(serving)];
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
@@ -105,6 +103,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
+        tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
     ];
     door.open(router(Front {
         appliance: appliance.clone(),
@@ -121,11 +120,29 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         allow: settings.allow,
         stop: stop.clone(),
     }));
-    if let Err(error) = write_addresses(&settings.data_dir, http) {
+    // Redis clients wait in the listener's queue until everything is there.
+    let run_id = Entropy::from_system().hex(40);
+    let redis_door = resp::door::Door::new(
+        appliance.clone(),
+        resp::door::Settings::default(),
+        run_id,
+        redis.port(),
+    );
+    let serving = resp::server::serve(redis_listener, Arc::new(redis_door), stop.clone());
+    doors.push(tokio::spawn(serving));
+    if let Err(error) = write_addresses(&settings.data_dir, http, redis) {
         // A convenience for scripts; a full disk must not keep the pages away.
         tracing::warn!(%error, "`addresses.json` cannot be written");
     }
-    Ok(App { appliance, http, stop, duties, doors, writer, _dir: dir })
+    Ok(App { appliance, http, redis, stop, duties, doors, writer, _dir: dir })
+}
+
+/// Binds an address; gives the one in use, since port 0 picks any.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// Asks again while the store takes no writes. On a full disk the door says `not_ready` until there
@@ -162,9 +179,14 @@ impl App {
     }
 }
 
+/// Where an appliance listens, as scripts read it.
+pub fn addresses(http: SocketAddr, redis: SocketAddr) -> serde_json::Value {
+    serde_json::json!({ "http": format!("http://{http}"), "redis": format!("redis://{redis}") })
+}
+
 /// Where a running appliance listens, for scripts.
-fn write_addresses(dir: &Path, http: SocketAddr) -> io::Result<()> {
-    let text = serde_json::json!({ "http": format!("http://{http}") }).to_string();
+fn write_addresses(dir: &Path, http: SocketAddr, redis: SocketAddr) -> io::Result<()> {
+    let text = addresses(http, redis).to_string();
     let draft = dir.join("tmp-addresses.json");
     std::fs::write(&draft, text + "\n")?;
     std::fs::rename(draft, dir.join("addresses.json"))

@@ -10,9 +10,11 @@
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
 //!                    protocol, so far its pure parts: frame, request, reply) and dashboard (a
 //!                    file per page)
-//!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates)
+//!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
+//!                    purge (rows of streams that are gone)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
-//! 3      ledger      one act per file over a transaction: runs, outbox, tasks; ask: questions
+//! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (of the Redis
+//!                    protocol), streams; ask: questions
 //!        engine      when things become durable: batch, writer, handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
 //!                    page), keys, codec, rows, overlay transactions, disk, open; kinds: a file

@@ -7,11 +7,14 @@
 pub mod intake;
 pub mod outbox;
 pub mod overview;
+pub mod presence;
 pub mod pulse;
 pub mod receivers;
+pub mod requests;
 pub mod runs;
 pub mod start;
 pub mod tasks;
+pub mod upkeep;
 
 use std::sync::Arc;
 
@@ -33,6 +36,7 @@ pub struct Appliance {
     handle: Handle,
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
+    presence: Arc<presence::Presence>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -55,7 +59,7 @@ impl Default for Settings {
 
 impl Appliance {
     pub fn new(handle: Handle, clock: Arc<dyn Clock>, settings: Settings) -> Appliance {
-        Appliance { handle, clock, settings: Arc::new(settings) }
+        Appliance { handle, clock, settings: Arc::new(settings), presence: Arc::default() }
     }
 
     pub fn now(&self) -> Time {
@@ -69,6 +73,11 @@ impl Appliance {
     /// Hints after commits, for duties and live pages.
     pub fn hub(&self) -> &Hub {
         self.handle.hub()
+    }
+
+    /// Which consumers have a connection open.
+    pub fn presence(&self) -> &Arc<presence::Presence> {
+        &self.presence
     }
 
     /// What the writer measures of itself.

@@ -25,6 +25,11 @@ impl Entropy {
         z ^ (z >> 31)
     }
 
+    /// So many hex digits.
+    pub fn hex(&mut self, digits: usize) -> String {
+        (0..digits).map(|_| char::from(b"0123456789abcdef"[self.below(16) as usize])).collect()
+    }
+
     /// A number below `bound`; `bound` must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "entropy: the bound must be positive");

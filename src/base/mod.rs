@@ -3,6 +3,7 @@
 pub mod entropy;
 pub mod hash;
 pub mod id;
+pub mod memory;
 pub mod name;
 pub mod text;
 pub mod time;

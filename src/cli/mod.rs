@@ -44,6 +44,9 @@ pub struct Common {
     /// Address of HTTP; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// Address of the Redis protocol; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub redis: Option<String>,
     /// The configuration file.
     #[arg(long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -55,6 +58,9 @@ impl Common {
         let mut written = load(self.config.as_deref(), std::env::vars())?;
         if let Some(http) = &self.http {
             written.server.http = Some(http.clone());
+        }
+        if let Some(redis) = &self.redis {
+            written.server.redis = Some(redis.clone());
         }
         if let Some(data_dir) = &self.data_dir {
             written.server.data_dir = Some(data_dir.clone());

@@ -78,11 +78,10 @@ async fn serve(settings: Settings, json: bool) -> i32 {
             return exit::of_start(&error);
         }
     };
-    let address = format!("http://{}", app.http);
     if json {
-        println!("{}", serde_json::json!({ "http": address }));
+        println!("{}", app::addresses(app.http, app.redis));
     } else {
-        println!("tidegate is ready: {address}");
+        println!("tidegate is ready: http://{} and redis://{}", app.http, app.redis);
     }
     until_told().await;
     tracing::info!("stopping; a second signal ends at once");

@@ -14,6 +14,8 @@ use crate::model::task::{Source, Task};
 
 /// Where HTTP listens unless set.
 pub const HTTP_DEFAULT: &str = "127.0.0.1:5440";
+/// Where the Redis protocol listens unless set.
+pub const REDIS_DEFAULT: &str = "127.0.0.1:6390";
 /// Where the data lies unless set.
 pub const DATA_DIR_DEFAULT: &str = "./tidegate-data";
 
@@ -32,6 +34,8 @@ pub struct Written {
 pub struct WrittenServer {
     /// Address of HTTP, such as `127.0.0.1:5440`; port 0 picks a free one.
     pub http: Option<String>,
+    /// Address of the Redis protocol, such as `127.0.0.1:6390`.
+    pub redis: Option<String>,
     pub data_dir: Option<PathBuf>,
     /// Names under which pages and API may be asked, besides addresses and `localhost`.
     pub hosts: Vec<String>,
@@ -67,6 +71,7 @@ pub struct BadSetting {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub http: SocketAddr,
+    pub redis: SocketAddr,
     pub hosts: Vec<String>,
     pub data_dir: PathBuf,
     pub cache_bytes: usize,
@@ -81,25 +86,27 @@ const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
 /// Shortest and longest wait of a synchronous create.
 const SYNC_BUDGET: std::ops::RangeInclusive<Span> = Span::from_millis(100)..=Span::from_secs(60);
 
+/// An address that may be bound while there is no access control.
+fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr, BadSetting> {
+    let bad = |message: String| BadSetting { key: key.to_owned(), message };
+    let text = text.unwrap_or_else(|| default.to_owned());
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| bad(format!("expected an address such as `{default}`, got `{text}`")))?;
+    if !address.ip().is_loopback() {
+        return Err(bad(format!(
+            "`{address}` is reachable from outside and access control is not part of this version \
+             yet: bind a loopback address and put an authenticating proxy before it"
+        )));
+    }
+    Ok(address)
+}
+
 impl Written {
     pub fn check(self) -> Result<Settings, BadSetting> {
         let bad = |key: &str, message: String| BadSetting { key: key.to_owned(), message };
-        let http = self.server.http.unwrap_or_else(|| HTTP_DEFAULT.to_owned());
-        let http: SocketAddr = http.parse().map_err(|_| {
-            bad(
-                "server.http",
-                format!("expected an address such as `{HTTP_DEFAULT}`, got `{http}`"),
-            )
-        })?;
-        if !http.ip().is_loopback() {
-            return Err(bad(
-                "server.http",
-                format!(
-                    "`{http}` is reachable from outside and access control is not part of this \
-                     version yet: bind a loopback address and put an authenticating proxy before it"
-                ),
-            ));
-        }
+        let http = address("server.http", self.server.http, HTTP_DEFAULT)?;
+        let redis = address("server.redis", self.server.redis, REDIS_DEFAULT)?;
         let cache_mib =
             self.store.cache_mib.unwrap_or((crate::store::open::CACHE_BYTES >> 20) as u32);
         if !CACHE_MIB.contains(&cache_mib) {
@@ -127,6 +134,7 @@ impl Written {
         }
         Ok(Settings {
             http,
+            redis,
             hosts: self.server.hosts,
             data_dir: self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
             cache_bytes: (cache_mib as usize) << 20,

@@ -7,21 +7,100 @@ use crate::base::id::Minter;
 use crate::base::time::Time;
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::stream::KeyName;
 use crate::store::changes::Changes;
 use crate::store::disk::Disk;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::ready;
+use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 use tokio::sync::oneshot;
 
+use super::parked::{Parked, Token};
+
 /// A command with someone waiting for its answer.
 pub trait Job: Send {
-    /// Runs the command; `Ok(true)` keeps its changes, `Ok(false)` (a refusal) drops them.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<bool, Fault>;
+    /// Runs the command: each act of it is kept or refused by itself.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<Ran, Fault>;
     /// How much it brings along: payloads, outputs.
     fn bytes(&self) -> usize;
     /// Sends the answer: its own, or `instead` when its ground did not become durable.
     fn release(self: Box<Self>, instead: Option<Refusal>);
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Ran {
+    Done,
+    /// Nothing was there for it: it is run again whenever one of the keys changes, until it is done
+    /// or taken back by its token.
+    Park {
+        token: Token,
+        keys: Vec<KeyName>,
+    },
+}
+
+/// A batch that grows: what is committed, what came before, and who waits.
+pub struct Batch<'a> {
+    base: &'a dyn Rows,
+    changes: Changes,
+    now: Time,
+    minter: &'a mut Minter,
+    parked: &'a mut Parked,
+    /// Parked jobs that are done by now.
+    served: Vec<Box<dyn Job>>,
+    /// Hints before this one were looked at.
+    hints_seen: usize,
+}
+
+impl Batch<'_> {
+    /// The moment of the batch.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Runs an act over an overlay of its own; a refusal leaves no trace.
+    pub fn act<T>(
+        &mut self,
+        act: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop>,
+    ) -> Result<Result<T, Refusal>, Fault> {
+        let mut tx = Tx::new(self.base, &self.changes, self.now, self.minter);
+        let answer = act(&mut tx);
+        let own = tx.into_changes();
+        match answer {
+            Ok(answer) => {
+                self.changes.merge(own);
+                Ok(Ok(answer))
+            }
+            Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Stop::Failed(fault)) => Err(fault),
+        }
+    }
+
+    /// Serves those who wait for what changed since the last time. Called after every job; a job of
+    /// several commands that are not one transaction calls it between them.
+    pub fn serve(&mut self) -> Result<(), Fault> {
+        if self.parked.is_empty() {
+            self.hints_seen = self.changes.notices.len();
+            return Ok(());
+        }
+        while self.hints_seen < self.changes.notices.len() {
+            let news = self.changes.notices[self.hints_seen..].iter();
+            let concerned = self.parked.concerned(news.filter_map(|notice| match notice {
+                Notice::Key(key) => Some(key),
+                _ => None,
+            }));
+            self.hints_seen = self.changes.notices.len();
+            for place in concerned {
+                let Some(mut waiting) = self.parked.take(place) else { continue };
+                match waiting.job.run(self)? {
+                    Ran::Done => self.served.push(waiting.job),
+                    Ran::Park { .. } => self.parked.put_back(waiting),
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A command as a closure, with the way back to its caller.
@@ -54,14 +133,10 @@ where
     F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send,
     T: Send,
 {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<bool, Fault> {
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<Ran, Fault> {
         let act = self.act.take().expect("a job is run once");
-        match act(tx) {
-            Ok(answer) => self.answer = Some(Ok(answer)),
-            Err(Stop::Refused(refusal)) => self.answer = Some(Err(refusal)),
-            Err(Stop::Failed(fault)) => return Err(fault),
-        }
-        Ok(matches!(self.answer, Some(Ok(_))))
+        self.answer = Some(batch.act(act)?);
+        Ok(Ran::Done)
     }
 
     fn bytes(&self) -> usize {
@@ -94,7 +169,7 @@ const ENDPOINTS_MAX: usize = 10_000;
 pub fn look_again(disk: &Disk) -> Result<Vec<Notice>, Fault> {
     let endpoints = ready::endpoints(&disk.snapshot()?, ENDPOINTS_MAX)?;
     let work = endpoints.into_iter().map(Notice::Work);
-    Ok(std::iter::once(Notice::Timer(Time::ZERO)).chain(work).collect())
+    Ok([Notice::Timer(Time::ZERO), Notice::Purge].into_iter().chain(work).collect())
 }
 
 /// What a batch did.
@@ -106,17 +181,23 @@ pub struct Done {
     pub notices: Vec<Notice>,
 }
 
-/// Runs `jobs` in order, commits what they changed, then releases their answers.
+/// Runs `jobs` in order, and those parked that wait for what they changed, commits it all, then
+/// releases the answers.
 ///
 /// On a fault every answer becomes `unknown`; a job that panics counts as a fault, since its
 /// broken invariant says nothing good about the rest of the batch.
 pub fn run_batch(
     disk: &Disk,
-    mut jobs: Vec<Box<dyn Job>>,
+    jobs: Vec<Box<dyn Job>>,
+    parked: &mut Parked,
     now: Time,
     minter: &mut Minter,
 ) -> Result<Done, Fault> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| prepare(disk, &mut jobs, now, minter)))
+    // Outside of what may panic, so that every job is still there to be answered.
+    let mut jobs: Vec<_> = jobs.into_iter().map(Some).collect();
+    let mut ran = Vec::with_capacity(jobs.len());
+    let prepare = || prepare(disk, &mut jobs, &mut ran, parked, now, minter);
+    let outcome = catch_unwind(AssertUnwindSafe(prepare))
         .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
         .and_then(|changes| {
             if !changes.is_empty() {
@@ -124,10 +205,10 @@ pub fn run_batch(
             }
             Ok(changes)
         });
-    let commands = jobs.len();
     match outcome {
         Ok(changes) => {
-            for job in jobs {
+            let commands = ran.len();
+            for job in ran {
                 job.release(None);
             }
             Ok(Done {
@@ -138,7 +219,7 @@ pub fn run_batch(
             })
         }
         Err(fault) => {
-            for job in jobs {
+            for job in ran.into_iter().chain(jobs.into_iter().flatten()) {
                 job.release(Some(unknown()));
             }
             Err(fault)
@@ -148,21 +229,35 @@ pub fn run_batch(
 
 fn prepare(
     disk: &Disk,
-    jobs: &mut [Box<dyn Job>],
+    jobs: &mut [Option<Box<dyn Job>>],
+    ran: &mut Vec<Box<dyn Job>>,
+    parked: &mut Parked,
     now: Time,
     minter: &mut Minter,
 ) -> Result<Changes, Fault> {
     let snapshot = disk.snapshot()?;
-    let mut batch = Changes::default();
-    for job in jobs {
-        let mut tx = Tx::new(&snapshot, &batch, now, minter);
-        let keep = job.run(&mut tx)?;
-        let own = tx.into_changes();
-        if keep {
-            batch.merge(own);
+    let mut batch = Batch {
+        base: &snapshot,
+        changes: Changes::default(),
+        now,
+        minter,
+        parked,
+        served: Vec::new(),
+        hints_seen: 0,
+    };
+    for slot in jobs {
+        let Some(job) = slot else { continue };
+        let became = job.run(&mut batch)?;
+        let job = slot.take();
+        match (became, job) {
+            (Ran::Done, job) => ran.extend(job),
+            (Ran::Park { token, keys }, Some(job)) => drop(batch.parked.add(job, token, keys)),
+            (Ran::Park { .. }, None) => {}
         }
+        batch.serve()?;
+        ran.append(&mut batch.served);
     }
-    Ok(batch)
+    Ok(batch.changes)
 }
 
 /// What a panic said.

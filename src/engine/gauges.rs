@@ -1,7 +1,7 @@
 //! What the writer measures of itself: for pages and `/metrics`, never for decisions.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How many of the latest commits the percentiles look at.
@@ -14,6 +14,8 @@ pub struct Gauges {
     pub commands: AtomicU64,
     pub refused_busy: AtomicU64,
     pub read_only: AtomicBool,
+    /// Readers that wait.
+    pub parked: AtomicUsize,
     recent: Mutex<Recent>,
 }
 
@@ -32,6 +34,8 @@ pub struct WriterFigures {
     pub commands: u64,
     pub refused_busy: u64,
     pub read_only: bool,
+    /// Readers that wait for something to read.
+    pub parked: usize,
     pub commit_p50_ms: f64,
     pub commit_p99_ms: f64,
     pub batch_mean: f64,
@@ -68,6 +72,7 @@ impl Gauges {
             commands: self.commands.load(Ordering::Relaxed),
             refused_busy: self.refused_busy.load(Ordering::Relaxed),
             read_only: self.read_only.load(Ordering::Relaxed),
+            parked: self.parked.load(Ordering::Relaxed),
             commit_p50_ms: at(0.5),
             commit_p99_ms: at(0.99),
             batch_mean: total as f64 / recent.sizes.len().max(1) as f64,

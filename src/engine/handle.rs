@@ -1,6 +1,6 @@
 //! The way into the writer's queue: bounded, never waits for room.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -15,6 +15,7 @@ use crate::store::tx::Tx;
 use super::batch::{Call, Job};
 use super::gauges::Gauges;
 use super::hub::Hub;
+use super::parked::Token;
 
 /// Commands that may wait for the writer.
 pub const QUEUE_MAX: usize = 8_192;
@@ -25,6 +26,8 @@ pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// What the writer takes from its queue.
 pub(super) enum Message {
     Job(Box<dyn Job>),
+    /// A parked reader goes.
+    Leave(Token),
     /// Commit what came before, then end.
     Stop,
 }
@@ -44,6 +47,8 @@ pub(super) struct Shared {
     pub gauges: Arc<Gauges>,
     /// What the commands in the queue bring along.
     pub queued_bytes: AtomicUsize,
+    /// The last token given to a reader that may wait.
+    pub tokens: AtomicU64,
 }
 
 impl Handle {
@@ -67,7 +72,13 @@ impl Handle {
         T: Send + 'static,
     {
         let (call, reply) = Call::new(act);
-        let call = call.of_bytes(bytes);
+        self.send_job(Box::new(call.of_bytes(bytes)))?;
+        Ok(reply)
+    }
+
+    /// Puts a job into the queue. It answers its caller itself.
+    pub fn send_job(&self, job: Box<dyn Job>) -> Result<(), Refusal> {
+        let bytes = job.bytes();
         let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return Err(stopping()) };
         let waiting = self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -75,13 +86,27 @@ impl Handle {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(self.busy(format!("{QUEUE_BYTES_MAX} bytes are waiting to be written")));
         }
-        match queue.try_send(Message::Job(Box::new(call))) {
-            Ok(()) => Ok(reply),
-            Err(TrySendError::Full(_)) => {
-                self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                Err(self.busy(format!("{QUEUE_MAX} writes are waiting")))
-            }
-            Err(TrySendError::Disconnected(_)) => Err(stopping()),
+        if queue.len() >= QUEUE_MAX {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.busy(format!("{QUEUE_MAX} writes are waiting")));
+        }
+        match queue.try_send(Message::Job(job)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(stopping()),
+        }
+    }
+
+    /// A name for a reader that may wait.
+    pub fn token(&self) -> Token {
+        self.shared.tokens.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A reader waits no longer: its job is released, with what it found or with nothing.
+    pub fn leave(&self, token: Token) {
+        let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queue.as_ref() {
+            // The queue has room for a word from every reader; without a writer none waits.
+            let _ = queue.try_send(Message::Leave(token));
         }
     }
 
@@ -105,7 +130,7 @@ impl Handle {
     }
 }
 
-fn stopping() -> Refusal {
+pub(super) fn stopping() -> Refusal {
     Refusal::new(Code::ShuttingDown, "the appliance is stopping; nothing was done")
         .retry_after(Span::from_secs(5))
 }

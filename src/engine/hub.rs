@@ -29,6 +29,8 @@ pub struct Hub {
     hints: Mutex<Hints>,
     /// Wakes the duty that delivers and keeps timers.
     pub work: Notify,
+    /// Wakes the duty that removes what is cut off.
+    pub purge: Notify,
     waiters: Mutex<HashMap<RunId, (Arc<Notify>, usize)>>,
     page: watch::Sender<u64>,
 }
@@ -38,6 +40,7 @@ impl Default for Hub {
         Hub {
             hints: Mutex::default(),
             work: Notify::new(),
+            purge: Notify::new(),
             waiters: Mutex::default(),
             page: watch::Sender::new(0),
         }
@@ -72,7 +75,8 @@ impl Hub {
                         hints.timer = Some(hints.timer.map_or(*at, |earlier| earlier.min(*at)));
                         work = true;
                     }
-                    Notice::Run(_) | Notice::Page => {}
+                    Notice::Purge => self.purge.notify_one(),
+                    Notice::Run(_) | Notice::Key(_) | Notice::Page => {}
                 }
             }
         }

@@ -4,4 +4,5 @@ pub mod batch;
 pub mod gauges;
 pub mod handle;
 pub mod hub;
+pub mod parked;
 pub mod writer;

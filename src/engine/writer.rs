@@ -16,14 +16,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, Stopwatch};
+use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
-use super::batch::{Job, look_again, run_batch, said, unknown};
+use super::batch::{Call, Job, look_again, run_batch, said, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;
+use super::parked::{PARKED_MAX, Parked, Token};
 
 /// Most commands in one commit.
 const BATCH_COMMANDS_MAX: usize = 2_048;
@@ -51,19 +53,27 @@ pub fn start(
     minter: Minter,
     on_fault: OnFault,
 ) -> (Handle, Writer) {
-    let (sender, receiver) = crossbeam_channel::bounded(QUEUE_MAX);
+    let (sender, receiver) = crossbeam_channel::bounded(QUEUE_MAX + PARKED_MAX);
     let shared = Arc::new(Shared {
         queue: RwLock::new(Some(sender.clone())),
         disk,
         hub: Arc::new(Hub::default()),
         gauges: Arc::new(Gauges::default()),
         queued_bytes: std::sync::atomic::AtomicUsize::new(0),
+        tokens: std::sync::atomic::AtomicU64::new(0),
     });
     let thread_shared = shared.clone();
     let thread = std::thread::Builder::new()
         .name("writer".to_owned())
         .spawn(move || {
-            let mut turns = Loop { shared: thread_shared, clock, minter, receiver, dirty: false };
+            let mut turns = Loop {
+                shared: thread_shared,
+                clock,
+                minter,
+                receiver,
+                dirty: false,
+                parked: Parked::default(),
+            };
             let ended = catch_unwind(AssertUnwindSafe(|| turns.run()))
                 .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())));
             // Dropping it closes the queue and answers whoever still waits.
@@ -96,26 +106,59 @@ struct Loop {
     receiver: Receiver<Message>,
     /// Something was committed since the last quick-repair commit.
     dirty: bool,
+    /// Readers that wait for a key to change.
+    parked: Parked,
+}
+
+/// What the writer takes from its queue in one turn.
+#[derive(Default)]
+struct Turn {
+    jobs: Vec<Box<dyn Job>>,
+    /// Readers that go.
+    leaving: Vec<Token>,
+    bytes: usize,
+    stop: bool,
+}
+
+impl Turn {
+    fn add(&mut self, message: Message) {
+        match message {
+            Message::Job(job) => {
+                self.bytes += job.bytes();
+                self.jobs.push(job);
+            }
+            Message::Leave(token) => self.leaving.push(token),
+            Message::Stop => self.stop = true,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.stop
+            || self.jobs.len() >= BATCH_COMMANDS_MAX
+            || self.leaving.len() >= BATCH_COMMANDS_MAX
+            || self.bytes >= BATCH_BYTES_MAX
+    }
 }
 
 impl Loop {
     fn run(&mut self) -> Result<(), Fault> {
         loop {
             let first = match self.receiver.recv_timeout(IDLE_AFTER) {
-                Ok(Message::Job(job)) => job,
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                Ok(message) => message,
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.settle_file()? {
                         return self.finish();
                     }
                     match self.receiver.recv() {
-                        Ok(Message::Job(job)) => job,
-                        Ok(Message::Stop) | Err(_) => return self.finish(),
+                        Ok(message) => message,
+                        Err(_) => return self.finish(),
                     }
                 }
             };
-            let (jobs, mut stop) = self.gather(first);
-            match self.commit(jobs) {
+            let turn = self.gather(first);
+            let mut stop = turn.stop;
+            match self.commit(turn) {
                 Ok(()) => {}
                 // Told to stop already: nobody would tell it again while it waits for room.
                 Err(Fault::Full(_)) if stop => return self.finish(),
@@ -143,27 +186,31 @@ impl Loop {
         }
     }
 
-    fn gather(&self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, bool) {
-        let mut bytes = first.bytes();
-        let mut jobs = vec![first];
-        let mut stop = false;
-        while !stop && jobs.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
-            match self.receiver.try_recv() {
-                Ok(Message::Job(job)) => {
-                    bytes += job.bytes();
-                    jobs.push(job);
-                }
-                Ok(Message::Stop) => stop = true,
-                Err(_) => break,
-            }
+    fn gather(&self, first: Message) -> Turn {
+        let mut turn = Turn::default();
+        turn.add(first);
+        while !turn.is_full() {
+            let Ok(message) = self.receiver.try_recv() else { break };
+            turn.add(message);
         }
-        self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        (jobs, stop)
+        self.shared.queued_bytes.fetch_sub(turn.bytes, Ordering::Relaxed);
+        turn
     }
 
-    fn commit(&mut self, jobs: Vec<Box<dyn Job>>) -> Result<(), Fault> {
+    fn commit(&mut self, turn: Turn) -> Result<(), Fault> {
         let watch = Stopwatch::start();
-        let done = run_batch(&self.shared.disk, jobs, self.clock.now(), &mut self.minter)?;
+        let now = self.clock.now();
+        let disk = &self.shared.disk;
+        let ended = match turn.jobs.is_empty() {
+            true => None,
+            false => Some(run_batch(disk, turn.jobs, &mut self.parked, now, &mut self.minter)),
+        };
+        // Those who go were parked before: their own jobs came before their leave.
+        for token in turn.leaving {
+            self.parked.leave(token);
+        }
+        self.shared.gauges.parked.store(self.parked.len(), Ordering::Relaxed);
+        let Some(done) = ended.transpose()? else { return Ok(()) };
         if done.changed {
             self.dirty = true;
             self.shared.gauges.committed(watch.elapsed(), done.commands);
@@ -203,6 +250,7 @@ impl Loop {
                 Ok(notices) => {
                     self.shared.hub.publish(&notices);
                     self.shared.hub.wake_waiters();
+                    self.try_parked()?;
                     break;
                 }
                 Err(Fault::Full(_) | Fault::Closed) => self.reopen()?,
@@ -212,6 +260,21 @@ impl Loop {
         self.shared.gauges.read_only.store(false, Ordering::SeqCst);
         tracing::info!("there is room again: writes are taken");
         Ok(false)
+    }
+
+    /// Runs every parked reader again: nobody knows what the failed commit changed.
+    fn try_parked(&mut self) -> Result<(), Fault> {
+        let keys = self.parked.keys();
+        let (call, _) = Call::new(move |tx| {
+            keys.into_iter().for_each(|key| tx.notify(Notice::Key(key)));
+            Ok(())
+        });
+        let turn = Turn { jobs: vec![Box::new(call)], ..Turn::default() };
+        match self.commit(turn) {
+            // Whoever was served hears `unknown`; the next turn finds the disk full again.
+            Err(Fault::Full(_)) => Ok(()),
+            other => other,
+        }
     }
 
     /// Opens the file anew. Without room, or while a reader still holds the old one, the next
@@ -224,7 +287,7 @@ impl Loop {
     }
 
     /// Refuses every write for a while; true when told to stop.
-    fn refuse_for(&self, pause: Duration) -> bool {
+    fn refuse_for(&mut self, pause: Duration) -> bool {
         let watch = Stopwatch::start();
         while let Some(left) = pause.checked_sub(watch.elapsed()) {
             match self.receiver.recv_timeout(left) {
@@ -232,6 +295,7 @@ impl Loop {
                     self.shared.queued_bytes.fetch_sub(job.bytes(), Ordering::Relaxed);
                     job.release(Some(read_only()));
                 }
+                Ok(Message::Leave(token)) => self.parked.leave(token),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
             }
@@ -244,6 +308,7 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         *self.shared.queue.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.parked.refuse_all(&super::handle::stopping());
         while let Ok(message) = self.receiver.try_recv() {
             if let Message::Job(job) = message {
                 job.release(Some(unknown()));

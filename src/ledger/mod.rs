@@ -4,8 +4,10 @@
 //! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
 
 pub mod ask;
+pub mod keys;
 pub mod outbox;
 pub mod runs;
+pub mod streams;
 pub mod tasks;
 
 #[cfg(test)]

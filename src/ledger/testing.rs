@@ -4,6 +4,7 @@
 //! dropped on refusal; after each of them [`invariants`] looks at the whole store.
 
 mod invariants;
+mod keys;
 mod words;
 
 pub use words::*;
@@ -23,6 +24,7 @@ use crate::ledger::runs::{cancel, save};
 use crate::ledger::tasks::register;
 use crate::model::delivery::{Attempt, DeadLetter, OutboxRow, PauseScope, Purpose};
 use crate::model::endpoint::Endpoint;
+use crate::model::notice::Notice;
 use crate::model::outcome::{Answer, Case, Outcome, outcome};
 use crate::model::refusal::Refusal;
 use crate::model::retry::Trouble;
@@ -46,6 +48,8 @@ pub struct World {
     minter: Minter,
     turns: BTreeMap<Name, Turn>,
     pub now: Time,
+    /// The hints of the last act that was accepted.
+    pub heard: Vec<Notice>,
     /// Commands join a batch until [`World::commit`].
     pub batching: bool,
     /// Whether the whole store is looked at after each act.
@@ -65,6 +69,7 @@ impl World {
             minter: Minter::new(Entropy::from_seed(seed)),
             turns: BTreeMap::new(),
             now: START,
+            heard: Vec::new(),
             batching: false,
             checking: true,
             remotes: 1_000,
@@ -88,6 +93,7 @@ impl World {
         let changes = tx.into_changes();
         match answer {
             Ok(value) => {
+                self.heard.clone_from(&changes.notices);
                 self.batch.merge(changes);
                 if !self.batching {
                     self.commit();
@@ -373,7 +379,7 @@ impl World {
         change(&mut body, &mut run);
         self.act(|tx| {
             run_rows::put_body(tx, id, &body);
-            Ok(save::save(tx, &before, &run)?)
+            save::save(tx, &before, &run)
         })
         .unwrap();
     }

@@ -148,8 +148,19 @@ pub enum Timer {
     Expire = 3,
     /// A run executes for too long.
     Deadline = 4,
+    /// Entries of a group were given back and may be delivered again.
+    Again = 5,
+    /// A delayed run goes into its stream.
+    Enqueue = 6,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 4] = [Timer::Deliver, Timer::Lease, Timer::Expire, Timer::Deadline];
+    pub const ALL: [Timer; 6] = [
+        Timer::Deliver,
+        Timer::Lease,
+        Timer::Expire,
+        Timer::Deadline,
+        Timer::Again,
+        Timer::Enqueue,
+    ];
 }

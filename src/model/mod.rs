@@ -11,5 +11,6 @@ pub mod retry;
 pub mod retry_after;
 pub mod run;
 pub mod signature;
+pub mod stream;
 pub mod target;
 pub mod task;

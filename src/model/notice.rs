@@ -5,6 +5,8 @@ use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::Time;
 
+use super::stream::KeyName;
+
 /// Where it may be worth looking again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -14,6 +16,10 @@ pub enum Notice {
     Timer(Time),
     /// This run changed.
     Run(RunId),
+    /// This key changed in a way that blocked readers wait for: more to read, or gone.
+    Key(KeyName),
+    /// Rows wait for their removal.
+    Purge,
     /// Something that pages show changed.
     Page,
 }

@@ -16,6 +16,8 @@ use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
+use super::stream::StreamId;
+
 /// Where a run stands. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -107,10 +109,12 @@ pub enum Event {
     Break,
     /// Its dead letter is tried again.
     Revive,
+    /// A step is done; the next one waits.
+    Advance,
 }
 
 impl Event {
-    pub const ALL: [Event; 12] = [
+    pub const ALL: [Event; 13] = [
         Event::Due,
         Event::Claim,
         Event::Accept,
@@ -123,6 +127,7 @@ impl Event {
         Event::Reschedule,
         Event::Break,
         Event::Revive,
+        Event::Advance,
     ];
 }
 
@@ -146,22 +151,37 @@ pub fn next(status: Status, event: Event) -> Result<Status, Illegal> {
         // The latest attempt timed out for us, yet its agent reports in before the next one.
         (S::Queued, E::Complete) => S::Completed,
         (S::Queued, E::Fail) => S::Failed,
+        (S::Queued, E::Advance) => S::Queued,
         (S::Executing, E::Accept) => S::Executing,
         (S::Executing, E::Complete) => S::Completed,
-        (S::Executing, E::Retry) => S::Queued,
+        (S::Executing, E::Retry | E::Advance) => S::Queued,
         (S::Executing, E::Fail | E::TimeOut) => S::Failed,
         (S::Executing, E::Cancel) => S::Canceling,
         (S::Canceling, E::Cancel) => S::Canceling,
         (
             S::Canceling,
-            E::Accept | E::Complete | E::Retry | E::Fail | E::TimeOut | E::Expire | E::Break,
+            E::Accept
+            | E::Complete
+            | E::Retry
+            | E::Fail
+            | E::TimeOut
+            | E::Expire
+            | E::Break
+            | E::Advance,
         ) => S::Canceled,
         (S::Delayed | S::Queued | S::Executing, E::Break) => S::SystemFailure,
         (S::Canceled, E::Cancel) => S::Canceled,
         (S::Failed, E::Revive) => S::Queued,
         (
             S::Delayed,
-            E::Claim | E::Accept | E::Complete | E::Retry | E::Fail | E::TimeOut | E::Revive,
+            E::Claim
+            | E::Accept
+            | E::Complete
+            | E::Retry
+            | E::Fail
+            | E::TimeOut
+            | E::Revive
+            | E::Advance,
         )
         | (S::Queued, E::Due | E::Accept | E::Retry | E::TimeOut | E::Reschedule | E::Revive)
         | (S::Executing, E::Due | E::Claim | E::Expire | E::Reschedule | E::Revive)
@@ -179,7 +199,8 @@ pub fn next(status: Status, event: Event) -> Result<Status, Illegal> {
             | E::TimeOut
             | E::Reschedule
             | E::Break
-            | E::Revive,
+            | E::Revive
+            | E::Advance,
         )
         | (
             S::Failed,
@@ -193,7 +214,8 @@ pub fn next(status: Status, event: Event) -> Result<Status, Illegal> {
             | E::Expire
             | E::TimeOut
             | E::Reschedule
-            | E::Break,
+            | E::Break
+            | E::Advance,
         ) => return Err(Illegal { status, event }),
     };
     Ok(to)
@@ -277,6 +299,18 @@ pub struct Run {
     pub cancel_reason: Option<String>,
     /// The number of the next line of its timeline.
     pub events: u32,
+    /// The stream that workers pull it from; `None` for a run that is pushed.
+    pub stream: Option<String>,
+    /// Its entry there, while one stands for it.
+    pub entry: Option<StreamId>,
+    /// When the latest attempt started.
+    pub attempt_at: Option<Time>,
+    /// Attempts before this series: a revival and a step begin a new one.
+    pub series_from: u32,
+    /// The first attempt of this series.
+    pub series_at: Option<Time>,
+    /// Answers that it still waits for from outside.
+    pub callbacks: u32,
 }
 
 impl Run {
@@ -299,6 +333,25 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Attempts of this series.
+    pub fn series_attempts(&self) -> u32 {
+        self.attempts.saturating_sub(self.series_from)
+    }
+
+    /// A new series of attempts begins.
+    pub fn begin_series(&mut self) {
+        self.series_from = self.attempts;
+        self.series_at = None;
+    }
+
+    /// An attempt begins.
+    pub fn begin_attempt(&mut self, now: Time) {
+        self.attempts += 1;
+        self.started_at.get_or_insert(now);
+        self.attempt_at = Some(now);
+        self.series_at.get_or_insert(now);
     }
 
     /// How long it ran, or has been running.
@@ -328,9 +381,9 @@ mod tests {
         assert_eq!(
             text,
             "delayed: Due->queued Cancel->canceled Expire->expired Reschedule->delayed Break->system_failure\n\
-             queued: Claim->executing Complete->completed Fail->failed Cancel->canceled Expire->expired Break->system_failure\n\
-             executing: Accept->executing Complete->completed Retry->queued Fail->failed Cancel->canceling TimeOut->failed Break->system_failure\n\
-             canceling: Accept->canceled Complete->canceled Retry->canceled Fail->canceled Cancel->canceling Expire->canceled TimeOut->canceled Break->canceled\n\
+             queued: Claim->executing Complete->completed Fail->failed Cancel->canceled Expire->expired Break->system_failure Advance->queued\n\
+             executing: Accept->executing Complete->completed Retry->queued Fail->failed Cancel->canceling TimeOut->failed Break->system_failure Advance->queued\n\
+             canceling: Accept->canceled Complete->canceled Retry->canceled Fail->canceled Cancel->canceling Expire->canceled TimeOut->canceled Break->canceled Advance->canceled\n\
              completed: \n\
              failed: Revive->queued\n\
              canceled: Cancel->canceled\n\

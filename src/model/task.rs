@@ -32,6 +32,8 @@ pub struct Task {
 pub const MAX_DURATION_DEFAULT: Span = Span::from_hours(1);
 pub const PUSH_TIMEOUT_DEFAULT: Span = Span::from_secs(30);
 pub const LEASE_DEFAULT: Span = Span::from_secs(60);
+/// Deliveries of a run whose workers are lost, after which it is a dead letter.
+pub const MAX_DELIVERIES_DEFAULT: u32 = 5;
 /// A claim outlives the longest request by this much, so that a row is never out twice.
 pub const LEASE_MARGIN: Span = Span::from_secs(60);
 

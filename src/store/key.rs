@@ -44,10 +44,15 @@ impl Key {
 
     /// Any text: NUL is written as `00 01`, the end as `00 00`, so tuples of texts neither
     /// collide nor change order.
-    pub fn text(mut self, text: &str) -> Key {
-        for byte in text.bytes() {
-            self.0.push(byte);
-            if byte == 0 {
+    pub fn text(self, text: &str) -> Key {
+        self.name(text.as_bytes())
+    }
+
+    /// Any bytes, in the same form as texts.
+    pub fn name(mut self, name: &[u8]) -> Key {
+        for byte in name {
+            self.0.push(*byte);
+            if *byte == 0 {
                 self.0.push(1);
             }
         }
@@ -129,12 +134,16 @@ impl<'a> KeyReader<'a> {
     }
 
     pub fn text(&mut self) -> Result<String, Fault> {
+        String::from_utf8(self.name()?).map_err(|_| self.misfit())
+    }
+
+    pub fn name(&mut self) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
         loop {
             match self.rest {
                 [0, 0, rest @ ..] => {
                     self.rest = rest;
-                    return String::from_utf8(out).map_err(|_| self.misfit());
+                    return Ok(out);
                 }
                 [0, 1, rest @ ..] => {
                     out.push(0);

@@ -83,6 +83,19 @@ pub fn collect(rows: &dyn Rows, span: &Span, limit: usize) -> Result<Vec<Row>, F
     Ok(found)
 }
 
+/// The first `limit` keys of `span`; their values are not copied.
+pub fn collect_keys(rows: &dyn Rows, span: &Span, limit: usize) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    rows.scan(span, &mut |key, _| {
+        found.push(key.to_vec());
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(found)
+}
+
 /// The first key of `span`, if any.
 pub fn first_key(rows: &dyn Rows, span: &Span) -> Result<Option<Vec<u8>>, Fault> {
     let mut first = None;

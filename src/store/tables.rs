@@ -29,6 +29,18 @@
 //! | Event | run id, number | a line of the timeline | with its run |
 //! | Pause | scope, lane | why and until when | until lifted or over |
 //! | Notice | id | an operational event for people | 30 days |
+//! | Key | database, name | a string, or the head of a stream; when it expires | until deleted |
+//! | KeyNumber | database, number | name of the key: the order in which keys are listed | with its key |
+//! | KeyDue | when, database, name | nothing: the key expires then | with its expiry |
+//! | Entry | stream number, id | fields, or the run that it stands for | until deleted or trimmed |
+//! | Group | stream number, name | position, counts | with its stream |
+//! | Consumer | stream number, group number, name | signs of life, counts | with its group |
+//! | ConsumerName | stream number, group number, consumer number | its name | with its consumer |
+//! | Pending | stream number, group number, id | who has it, since when, how often | until acknowledged |
+//! | Again | stream number, group number, when, id | nothing: to be delivered again from then on | until read or acknowledged |
+//! | Callback | callback id | run, when | until answered, or its run ends |
+//! | CallbackOf | run id, callback id | nothing | with its callback |
+//! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
     ($($name:ident = $number:literal,)*) => {
@@ -71,6 +83,18 @@ tables! {
     Pause = 21,
     Notice = 22,
     Lane = 23,
+    Key = 24,
+    KeyNumber = 25,
+    KeyDue = 26,
+    Entry = 27,
+    Group = 28,
+    Consumer = 29,
+    ConsumerName = 30,
+    Pending = 31,
+    Again = 32,
+    Purge = 33,
+    Callback = 40,
+    CallbackOf = 41,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

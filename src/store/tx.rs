@@ -1,7 +1,7 @@
 //! One command's view of the store: what is committed, what the batch before it changed, and
 //! its own changes on top. Nothing is written until the engine merges and commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::base::entropy::Entropy;
@@ -14,6 +14,7 @@ use super::codec::{self, Record};
 use super::fault::Fault;
 use super::key::Key;
 use super::rows::{self, Rows, Span, Visit};
+use super::tables::Table;
 
 /// A transaction of one command. Reads see its own writes.
 pub struct Tx<'a> {
@@ -65,15 +66,54 @@ impl<'a> Tx<'a> {
         self.own.rows.insert(key.into_bytes(), None);
     }
 
+    /// Removes a row that a scan came by.
+    pub fn remove_raw(&mut self, key: Vec<u8>) {
+        self.own.rows.insert(key, None);
+    }
+
     /// Moves a counter.
     pub fn count(&mut self, key: Key, delta: i64) {
         *self.own.counts.entry(key.into_bytes()).or_default() += delta;
     }
 
+    /// Brings counters whose keys begin with `prefix` back to 0, at most `limit` of them; gives how
+    /// many. They are moved, not removed: what the batch moves them by is applied after its rows.
+    pub fn clear_counters(&mut self, prefix: &Key, limit: usize) -> Result<usize, Fault> {
+        let span = Span::prefix(prefix);
+        let mut keys: BTreeSet<_> =
+            rows::collect_keys(self.base, &span, limit)?.into_iter().collect();
+        for changes in [&self.own, self.batch] {
+            let moved = changes.counts.range(span.lo.clone()..span.hi.clone());
+            keys.extend(moved.map(|(key, _)| key.clone()));
+        }
+        let mut cleared = 0;
+        for key in keys {
+            if cleared == limit {
+                break;
+            }
+            if let Some(row) = self.moved_counter(&key)? {
+                *self.own.counts.entry(key).or_default() -= rows::read_count(&row)?;
+                cleared += 1;
+            }
+        }
+        Ok(cleared)
+    }
+
     /// Where a counter stands, this command's movements included.
     pub fn counter(&self, key: &Key) -> Result<i64, Fault> {
-        let moved = |changes: &Changes| changes.counts.get(key.bytes()).copied().unwrap_or(0);
-        Ok(rows::counter(self.base, key)? + moved(self.batch) + moved(&self.own))
+        rows::counter(self, key)
+    }
+
+    /// A counter as a row, with the movements of this batch; scans do not see those.
+    fn moved_counter(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        let row = self.base.get(key)?;
+        let moves = [&self.own, self.batch].map(|changes| changes.counts.get(key));
+        if moves == [None, None] {
+            return Ok(row);
+        }
+        let before = row.map_or(Ok(0), |bytes| rows::read_count(&bytes))?;
+        let after = moves.into_iter().flatten().fold(before, |sum, delta| sum + delta);
+        Ok((after != 0).then(|| after.to_le_bytes().to_vec()))
     }
 
     pub fn load<R: Record>(&self, key: &Key) -> Result<Option<R>, Fault> {
@@ -97,6 +137,9 @@ impl Rows for Tx<'_> {
             if let Some(value) = changes.rows.get(key) {
                 return Ok(value.clone());
             }
+        }
+        if key.first() == Some(&(Table::Count as u8)) {
+            return self.moved_counter(key);
         }
         self.base.get(key)
     }

@@ -21,7 +21,15 @@ impl Process {
     pub fn start(dir: &Path) -> Result<Process, (i32, String)> {
         let watch = Stopwatch::start();
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--http", "127.0.0.1:0", "--json", "--data-dir"])
+            .args([
+                "serve",
+                "--http",
+                "127.0.0.1:0",
+                "--redis",
+                "127.0.0.1:0",
+                "--json",
+                "--data-dir",
+            ])
             .arg(dir)
             .env("TIDEGATE_PUSH__ALLOW", "127.0.0.0/8")
             .env("TIDEGATE_LOG", "warn")

@@ -4,6 +4,7 @@
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Minter;
 use tidegate::engine::batch::{look_again, run_batch};
+use tidegate::engine::parked::Parked;
 use tidegate::model::refusal::{Code, Refusal};
 use tidegate::store::fault::Fault;
 use tidegate::store::kinds::ready;
@@ -99,7 +100,13 @@ impl World {
         let now = self.now();
         loop {
             let (job, mut answer) = Command::Recover.to_job();
-            run_batch(self.machine.store(), vec![job], now, &mut self.minter)?;
+            run_batch(
+                self.machine.store(),
+                vec![job],
+                &mut Parked::default(),
+                now,
+                &mut self.minter,
+            )?;
             match answer.try_recv().expect("a batch answers all of its commands") {
                 Ok(Said::Recovered(0)) => break,
                 Ok(Said::Recovered(_)) => {}

@@ -47,7 +47,11 @@ impl Driver {
             match notice {
                 Notice::Work(name) if !endpoints.contains(name) => endpoints.push(name.clone()),
                 Notice::Timer(at) => timer = Some(timer.map_or(*at, |known| known.min(*at))),
-                Notice::Work(_) | Notice::Run(_) | Notice::Page => {}
+                Notice::Work(_)
+                | Notice::Run(_)
+                | Notice::Key(_)
+                | Notice::Purge
+                | Notice::Page => {}
             }
         }
         if endpoints.is_empty() && timer.is_none() {

@@ -4,6 +4,7 @@ use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Minter;
 use tidegate::base::time::Time;
 use tidegate::engine::batch::{Call, run_batch};
+use tidegate::engine::parked::Parked;
 use tidegate::ledger::outbox::claim::{Claim, Claimed, claim};
 use tidegate::ledger::outbox::settle::{Report, settle};
 use tidegate::ledger::runs::submit::submit;
@@ -28,7 +29,8 @@ fn one<T: Send + 'static>(
     act: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
 ) -> (T, Vec<Notice>) {
     let (call, mut answer) = Call::new(act);
-    let done = run_batch(machine.store(), vec![Box::new(call)], NOW, minter);
+    let done =
+        run_batch(machine.store(), vec![Box::new(call)], &mut Parked::default(), NOW, minter);
     let answer = answer.try_recv().expect("a batch answers").expect("nothing is refused here");
     (answer, done.expect("the disk is healthy").notices)
 }

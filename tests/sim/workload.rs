@@ -203,6 +203,7 @@ impl Workload {
             parent: None,
             replay_of: None,
             traceparent: None,
+            steps: Vec::new(),
         })
     }
 }

@@ -21,6 +21,7 @@ use tidegate::base::entropy::Entropy;
 use tidegate::base::id::{Id, Minter};
 use tidegate::base::time::Time;
 use tidegate::engine::batch::run_batch;
+use tidegate::engine::parked::Parked;
 use tidegate::model::delivery::Purpose;
 use tidegate::model::notice::Notice;
 use tidegate::store::fault::Fault;
@@ -77,6 +78,7 @@ pub struct World {
     mix: Mix<Turn>,
     pub machine: Machine,
     pub minter: Minter,
+    pub parked: Parked,
     pub driver: Driver,
     pub workload: Workload,
     pub receivers: Receivers,
@@ -119,6 +121,7 @@ impl World {
             mix,
             machine,
             minter,
+            parked: Parked::default(),
             driver,
             workload,
             receivers,
@@ -273,7 +276,7 @@ impl World {
         }
         let in_line = self.in_line();
         let failures = self.machine.disk().failures();
-        match run_batch(self.machine.store(), jobs, now, &mut self.minter) {
+        match run_batch(self.machine.store(), jobs, &mut self.parked, now, &mut self.minter) {
             Ok(done) => {
                 self.release(waiting, &in_line);
                 self.watch(&done.notices);

@@ -89,6 +89,7 @@ impl Bench {
         let common = Common {
             data_dir: Some(self.data_dir.clone()),
             http: Some("127.0.0.1:0".to_owned()),
+            redis: Some("127.0.0.1:0".to_owned()),
             config: None,
         };
         let mut settings = match common.settings() {

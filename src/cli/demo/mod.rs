@@ -22,6 +22,9 @@ pub struct Demo {
     /// Address of HTTP; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
+    /// Address of the Redis protocol.
+    #[arg(long, value_name = "ADDR")]
+    redis: Option<String>,
     /// Runs that are created each second.
     #[arg(long, default_value_t = 3.0, value_name = "N")]
     rate: f64,
@@ -37,8 +40,12 @@ impl Demo {
             eprintln!("tidegate: `--rate`: expected 0 to 1000, got {}", self.rate);
             return exit::USAGE;
         }
-        let common =
-            Common { data_dir: Some(self.data_dir.clone()), http: self.http.clone(), config: None };
+        let common = Common {
+            data_dir: Some(self.data_dir.clone()),
+            http: self.http.clone(),
+            redis: self.redis.clone(),
+            config: None,
+        };
         match common.settings() {
             Ok(settings) => block_on(demo(settings, self.rate, self.json)),
             Err(error) => {

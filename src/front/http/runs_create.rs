@@ -155,12 +155,6 @@ pub fn check(body: CreateRun, headers: &HeaderMap, payload_max: usize) -> Result
     let task = name("task", &body.task)?;
     let org = name("org", body.org.as_deref().unwrap_or("default"))?;
     let env = name("env", body.env.as_deref().unwrap_or("default"))?;
-    if body.steps.is_some_and(|steps| !steps.is_empty()) {
-        return Err(Refusal::field(
-            "steps",
-            "steps need pull tasks, which this version cannot serve yet",
-        ));
-    }
     let payload = body.payload.map(|raw| bounded("payload", raw, payload_max)).transpose()?;
     let context = body.context.map(|raw| bounded("context", raw, CONTEXT_BYTES_MAX)).transpose()?;
     let context = object("context", context)?.filter(|text| !is_empty_object(text));
@@ -195,8 +189,33 @@ pub fn check(body: CreateRun, headers: &HeaderMap, payload_max: usize) -> Result
         parent: body.parent,
         replay_of: None,
         traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
+        steps: steps(body.steps.unwrap_or_default())?,
     })
 }
+
+/// Most steps of a run.
+pub const STEPS_MAX: usize = 64;
+
+fn steps(steps: Vec<String>) -> Result<Vec<String>, Refusal> {
+    if steps.len() > STEPS_MAX {
+        return Err(Refusal::field("steps", format!("at most {STEPS_MAX} streams")));
+    }
+    steps.into_iter().map(|step| stream_name("steps", step)).collect()
+}
+
+/// The name of a stream: 1 to 255 characters, none of them a control character.
+pub fn stream_name(field: &str, name: String) -> Result<String, Refusal> {
+    let length = name.chars().count();
+    if !(1..=STREAM_NAME_MAX).contains(&length) || name.chars().any(char::is_control) {
+        let message =
+            format!("a stream is 1 to {STREAM_NAME_MAX} characters, none of them control");
+        return Err(Refusal::field(field, message));
+    }
+    Ok(name)
+}
+
+/// Longest name of a stream, in characters.
+const STREAM_NAME_MAX: usize = 255;
 
 /// A checked name.
 pub fn name(field: &str, value: &str) -> Result<Name, Refusal> {

@@ -56,6 +56,22 @@ impl Request {
         Reply::error(text)
     }
 
+    /// Redis's answer to arguments that are not understood.
+    pub fn malformed(&self, malformed: Malformed) -> Reply {
+        match malformed {
+            Malformed::Unrecognized { left } => {
+                let at = self.args.len().checked_sub(left + 1);
+                let option = at.and_then(|at| self.args.get(at));
+                let mut text = b"ERR Unrecognized XCLAIM option '".to_vec();
+                text.extend_from_slice(echo(option.unwrap_or(&self.name), ECHO_BYTES_MAX));
+                text.push(b'\'');
+                Reply::error(text)
+            }
+            Malformed::Subcommand(command) => self.unknown_subcommand(command),
+            other => Reply::from(other),
+        }
+    }
+
     /// Redis's answer to a first argument that is no subcommand of `command`.
     pub fn unknown_subcommand(&self, command: &str) -> Reply {
         let mut text = b"ERR unknown subcommand '".to_vec();
@@ -205,6 +221,12 @@ pub enum Malformed {
     Arity(&'static str),
     /// A whole message that only one command has.
     Text(&'static str),
+    /// An option that XCLAIM does not know, with so many arguments behind it.
+    Unrecognized {
+        left: usize,
+    },
+    /// A subcommand that this command does not know.
+    Subcommand(&'static str),
 }
 
 impl fmt::Display for Malformed {
@@ -220,6 +242,10 @@ impl fmt::Display for Malformed {
                 return write!(f, "ERR wrong number of arguments for '{command}' command");
             }
             Malformed::Text(text) => text,
+            Malformed::Unrecognized { .. } => "ERR Unrecognized XCLAIM option",
+            Malformed::Subcommand(command) => {
+                return write!(f, "ERR unknown subcommand of '{command}'");
+            }
         })
     }
 }

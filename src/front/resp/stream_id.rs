@@ -4,61 +4,13 @@
 //! `(id`), the id of a new entry (`*`, `ms-*`), or where a reader stands (`$`, `>`, `+`). There is
 //! a function for each selection, so that a command cannot accept a form by accident.
 
-use std::fmt;
-
 use super::number;
 use super::request::Malformed;
 
+pub use crate::model::stream::{NewId, StreamId};
+
 /// Longest id that is read, as in Redis.
 const ID_BYTES_MAX: usize = 127;
-
-/// The id of an entry: milliseconds, and a number within the millisecond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
-    pub ms: u64,
-    pub seq: u64,
-}
-
-impl StreamId {
-    pub const MIN: StreamId = StreamId { ms: 0, seq: 0 };
-    pub const MAX: StreamId = StreamId { ms: u64::MAX, seq: u64::MAX };
-
-    pub fn new(ms: u64, seq: u64) -> StreamId {
-        StreamId { ms, seq }
-    }
-
-    /// The id right after this one; none after the last.
-    pub fn next(self) -> Option<StreamId> {
-        match self.seq.checked_add(1) {
-            Some(seq) => Some(StreamId { ms: self.ms, seq }),
-            None => self.ms.checked_add(1).map(|ms| StreamId { ms, seq: 0 }),
-        }
-    }
-
-    /// The id right before this one; none before the first.
-    pub fn previous(self) -> Option<StreamId> {
-        match self.seq.checked_sub(1) {
-            Some(seq) => Some(StreamId { ms: self.ms, seq }),
-            None => self.ms.checked_sub(1).map(|ms| StreamId { ms, seq: u64::MAX }),
-        }
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.seq)
-    }
-}
-
-/// The id that a new entry asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewId {
-    /// `*`
-    Any,
-    /// `ms-*`
-    InMs(u64),
-    Exact(StreamId),
-}
 
 /// Where a reader wants to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -312,10 +312,9 @@ impl Source<'_> {
         let mut started = run.clone();
         if out.purpose == Purpose::Run {
             started.step(Event::Claim, self.now).map_err(runs::refuse)?;
-            started.attempts += 1;
             started.fence = started.fence.max(out.fence);
             out.fence = started.fence;
-            started.started_at.get_or_insert(self.now);
+            started.begin_attempt(self.now);
             started.deadline = Some(self.now.plus(task.max_duration));
             runs::save(tx, &run, &started)?;
         }

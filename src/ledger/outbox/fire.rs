@@ -1,21 +1,24 @@
-//! Timers that are due, and claims that a crash left behind.
+//! Timers that are due, keys whose time has come, and claims that a crash left behind.
 
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
+use crate::ledger::keys::expire::expire_due;
+use crate::ledger::runs::pull;
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
+use crate::model::notice::Notice;
 use crate::model::outcome::Outcome;
 use crate::model::retry::{Next, Trouble};
 use crate::model::run::{Event, Mirror, Run, RunError, Status};
 use crate::store::fault::Stop;
-use crate::store::kinds::{due, outbox as rows, run as run_rows};
+use crate::store::kinds::{due, key as keys, outbox as rows, pending, run as run_rows};
 use crate::store::tx::Tx;
 
 use super::outcome::{Why, again, next_try};
 use super::save::{save, withdraw};
 use super::settle::{Report, log_attempt};
 
-/// Timers that one command fires.
+/// Timers and keys that one command fires.
 pub const FIRE_MAX: usize = 256;
 
 /// What is left after firing.
@@ -25,7 +28,7 @@ pub struct Fired {
     pub next: Option<Time>,
 }
 
-/// Fires at most [`FIRE_MAX`] timers that are due.
+/// Fires at most [`FIRE_MAX`] timers that are due, expired keys included.
 pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
     let mut fired = Fired::default();
     for timer in Timer::ALL {
@@ -40,14 +43,30 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                 Timer::Lease => lease_ended(tx, id, at)?,
                 Timer::Expire => expire(tx, id, at)?,
                 Timer::Deadline => time_out(tx, id, at)?,
+                Timer::Again => {
+                    wake_readers(tx, id)?;
+                    false
+                }
+                Timer::Enqueue => enqueue(tx, id, at)?,
             };
             if !known {
                 due::clear(tx, timer, at, id);
             }
         }
     }
-    fired.next = due::next(tx)?;
+    fired.count += expire_due(tx, FIRE_MAX - fired.count)?;
+    fired.next = due::next(tx)?.into_iter().chain(keys::next_expiry(tx, tx.now())?).min();
     Ok(fired)
+}
+
+/// Entries of a group may be delivered again: whoever waits for the stream looks.
+fn wake_readers(tx: &mut Tx<'_>, id: Id) -> Result<(), Stop> {
+    let (db, stream, _) = pending::again_of(id);
+    // The stream may be gone, or have another name by now.
+    if let Some(name) = keys::name_of(tx, db, stream)? {
+        tx.notify(Notice::Key(name));
+    }
+    Ok(())
 }
 
 /// A waiting row becomes ready, a delayed run queued.
@@ -74,6 +93,19 @@ pub(super) fn make_ready(tx: &mut Tx<'_>, row: &OutboxRow) -> Result<(), Stop> {
         runs::save(tx, &before, &run)?;
     }
     Ok(save(tx, Some(row), Some(&ready))?)
+}
+
+/// A delayed run goes into its stream.
+fn enqueue(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
+    let Some(before) = run_rows::get(tx, id)? else { return Ok(false) };
+    if before.status != Status::Delayed || before.due_at != at || before.stream.is_none() {
+        return Ok(false);
+    }
+    let mut run = before.clone();
+    run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
+    pull::enqueue(tx, &mut run)?;
+    runs::save(tx, &before, &run)?;
+    Ok(true)
 }
 
 /// No answer was recorded before the lease ended.

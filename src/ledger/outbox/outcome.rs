@@ -265,7 +265,8 @@ fn hook_failed(tx: &mut Tx<'_>, row: OutboxRow, code: &str, detail: String) -> R
     Ok(bury(tx, row, code, detail)?)
 }
 
-fn bury(tx: &mut Tx<'_>, row: OutboxRow, code: &str, detail: String) -> Result<(), Fault> {
+/// Keeps a row that gave up, with its reason.
+pub fn bury(tx: &mut Tx<'_>, row: OutboxRow, code: &str, detail: String) -> Result<(), Fault> {
     let now = tx.now();
     if let Some(mut endpoint) = endpoints::get(tx, &row.endpoint)? {
         let told = endpoint.exhausted_told_at;

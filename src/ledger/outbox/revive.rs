@@ -4,6 +4,7 @@ use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::text::quote;
 use crate::base::time::Time;
+use crate::ledger::runs::pull;
 use crate::ledger::runs::save as runs;
 use crate::ledger::runs::submit::{delivery_of, no_task};
 use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
@@ -69,11 +70,17 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         run.step(Event::Revive, now).map_err(runs::refuse)?;
         run.due_at = now;
         run.expires_at = None;
+        run.begin_series();
         if let Some(number) = run.remote_id.take() {
             // An answer that came after the end told its number: it is asked for again.
             run_index::remove_remote(tx, number, run.task.as_str(), run.id);
         }
         runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
+        if run.stream.is_some() {
+            pull::enqueue(tx, &mut run)?;
+            runs::save(tx, &before, &run)?;
+            return Ok(row);
+        }
         runs::save(tx, &before, &run)?;
         row.fence = run.fence;
         // The task may have another order or key by now. Without it the letter is kept: it could

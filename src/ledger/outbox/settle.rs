@@ -9,7 +9,7 @@ use crate::model::delivery::{ATTEMPT_BODY_BYTES_MAX, Attempt, OutboxRow, Purpose
 use crate::model::outcome::{Case, Outcome, outcome};
 use crate::model::retry::Trouble;
 use crate::model::run::{Mirror, Run};
-use crate::store::fault::{Fault, Stop};
+use crate::store::fault::Stop;
 use crate::store::kinds::count::Total;
 use crate::store::kinds::{attempt as attempts, count, outbox as rows, run as run_rows, run_index};
 use crate::store::tx::Tx;
@@ -120,7 +120,7 @@ fn is_repeated(row: Option<&OutboxRow>, run: &Run, report: &Report) -> bool {
 
 /// The agent's number for a run that it completed before it answered. A mirror that failed stays
 /// so: a dead letter of such a run may be tried again, under a number that is not known yet.
-fn adopt(tx: &mut Tx<'_>, before: &Run, endpoint: &Name, remote_id: i64) -> Result<(), Fault> {
+fn adopt(tx: &mut Tx<'_>, before: &Run, endpoint: &Name, remote_id: i64) -> Result<(), Stop> {
     let taken = run_index::remote_owner(tx, remote_id, endpoint.as_str())?.is_some();
     if before.mirror != Mirror::Pending || taken {
         return Ok(());

@@ -1,7 +1,9 @@
 //! Acts on runs. [`save`] keeps their indexes, counters and timers true; nothing else writes them.
 
+pub mod callbacks;
 pub mod cancel;
 pub mod edit;
+pub mod pull;
 pub mod replay;
 pub mod report;
 pub mod save;

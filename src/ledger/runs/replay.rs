@@ -33,6 +33,7 @@ pub fn replay(tx: &mut Tx<'_>, id: RunId) -> Result<Receipt, Stop> {
             parent: old.parent,
             replay_of: Some(id),
             traceparent: None,
+            steps: old.steps,
         },
     )?;
     let mut after = before.clone();

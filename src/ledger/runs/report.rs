@@ -18,7 +18,7 @@ use crate::store::kinds::{
 };
 use crate::store::tx::Tx;
 
-use super::{save, submit};
+use super::{pull, save, submit};
 
 /// Whether a report counted.
 #[derive(Clone, Debug)]
@@ -43,6 +43,9 @@ pub fn complete(
     }
     if let Some(late) = keep_aside(tx, &before, fence, "completed", output.as_deref())? {
         return Ok(late);
+    }
+    if before.stream.is_some() {
+        return Ok(Reported::Applied(pull::done(tx, before, output)?));
     }
     let mut run = before.clone();
     run.step(Event::Complete, tx.now()).map_err(save::refuse)?;
@@ -70,6 +73,9 @@ pub fn fail(
     let text = format!("{}: {}", error.code, error.message);
     if let Some(late) = keep_aside(tx, &before, fence, "failed", Some(text.as_bytes()))? {
         return Ok(late);
+    }
+    if retryable && before.stream.is_some() && before.status == Status::Executing {
+        return Ok(Reported::Applied(pull::failed(tx, before, &error)?));
     }
     let mut run = before.clone();
     let event = if retryable { Event::Retry } else { Event::Fail };
@@ -99,8 +105,8 @@ fn retry(tx: &mut Tx<'_>, before: Run, error: RunError) -> Result<Reported, Stop
         // It was live, so its row is gone: this one goes on with the same series.
         None => {
             let row = OutboxRow {
-                attempts: before.attempts,
-                first_attempt_at: before.started_at,
+                attempts: before.series_attempts(),
+                first_attempt_at: before.series_at,
                 state: RowState::Leased { until: tx.now() },
                 ..submit::delivery_of(&before, &task)
             };
@@ -125,7 +131,9 @@ pub fn heartbeat(tx: &mut Tx<'_>, id: RunId, fence: u32) -> Result<Reported, Sto
     if fence != before.fence || !before.status.holds_slot() {
         return Ok(Reported::Late { run: before, fence });
     }
-    if let Some(row) = outbox_rows::get(tx, id)?
+    if before.stream.is_some() {
+        pull::renew(tx, &before)?;
+    } else if let Some(row) = outbox_rows::get(tx, id)?
         && let RowState::Leased { until } = row.state
     {
         let mut renewed = row.clone();

@@ -28,8 +28,19 @@ pub fn create(tx: &mut Tx<'_>, run: &Run) {
     tx.notify(Notice::Run(run.id));
 }
 
-/// Writes a changed run.
-pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Fault> {
+/// Writes a changed run. One that has ended leaves its stream, and waits for nothing any more.
+pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
+    let ended;
+    let after = match after.status.is_final() && (after.entry.is_some() || after.callbacks > 0) {
+        true => {
+            let mut run = after.clone();
+            super::pull::withdraw(tx, &mut run)?;
+            super::callbacks::clear(tx, &mut run)?;
+            ended = run;
+            &ended
+        }
+        false => after,
+    };
     run_rows::put(tx, after);
     if before.status != after.status {
         run_index::move_status(tx, after.id, before.status, after.status);
@@ -77,6 +88,9 @@ fn timers_of(run: &Run) -> Vec<(Timer, Time)> {
         (run.status, run.started_at, run.expires_at)
     {
         timers.push((Timer::Expire, at));
+    }
+    if run.status == Status::Delayed && run.stream.is_some() {
+        timers.push((Timer::Enqueue, run.due_at));
     }
     if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
         timers.push((Timer::Deadline, at));
@@ -135,6 +149,7 @@ pub fn refuse(illegal: Illegal) -> Refusal {
         | Event::Expire
         | Event::TimeOut
         | Event::Break
+        | Event::Advance
         | Event::Revive => "moved on",
     };
     let status = illegal.status.as_str();

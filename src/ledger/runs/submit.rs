@@ -9,7 +9,7 @@ use crate::ledger::outbox;
 use crate::model::delivery::{OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Mirror, Run, Status};
-use crate::model::task::{Flush, Task};
+use crate::model::task::{Delivery, Flush, Task};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
@@ -39,6 +39,8 @@ pub struct Submit {
     pub parent: Option<RunId>,
     pub replay_of: Option<RunId>,
     pub traceparent: Option<String>,
+    /// Streams that the run goes through, one after another; none means that of its task.
+    pub steps: Vec<String>,
 }
 
 impl Submit {
@@ -63,6 +65,7 @@ impl Submit {
             parent: None,
             replay_of: None,
             traceparent: None,
+            steps: Vec::new(),
         }
     }
 
@@ -89,16 +92,16 @@ pub fn submit(tx: &mut Tx<'_>, mut command: Submit) -> Result<Receipt, Stop> {
         return Ok(Receipt { run, cached: true, flush: false });
     }
     let task = task_rows::get(tx, &command.task)?.ok_or_else(|| no_task(&command.task))?;
-    let Some(push) = task.push() else {
-        let message = format!(
-            "task {} is pulled from a stream, which this version cannot serve yet",
-            quote(command.task.as_str())
-        );
-        return Err(Refusal::new(Code::DeliveryUnsupported, message).into());
-    };
-    let flush = push.flush == Flush::Sync;
+    if task.push().is_some() && !command.steps.is_empty() {
+        let message = "a task that is pushed has no steps: they are streams of pull tasks";
+        return Err(Refusal::field("steps", message).into());
+    }
+    let flush = task.push().is_some_and(|push| push.flush == Flush::Sync);
     let body = std::mem::take(&mut command.body);
-    let run = build(tx, command, &body, &task);
+    let mut run = build(tx, command, &body, &task);
+    if run.stream.is_some() && run.status == Status::Queued {
+        super::pull::enqueue(tx, &mut run)?;
+    }
     super::save::create(tx, &run);
     run_rows::put_body(tx, run.id, &body);
     if let Some(key) = &run.idempotency_key {
@@ -106,7 +109,9 @@ pub fn submit(tx: &mut Tx<'_>, mut command: Submit) -> Result<Receipt, Stop> {
             Binding { run: run.id, fingerprint: run.fingerprint, bound_at: run.created_at };
         idem::put(tx, &run.org, &run.env, key, &binding);
     }
-    outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    if run.stream.is_none() {
+        outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    }
     Ok(Receipt { run, cached: false, flush })
 }
 
@@ -142,6 +147,10 @@ fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
     let now = tx.now();
     let due_at = command.delay.map_or(now, |delay| now.plus(delay));
     let ttl = command.ttl.or(task.ttl);
+    let stream = match &task.delivery {
+        Delivery::Push(_) => None,
+        Delivery::Pull { stream, .. } => Some(command.steps.first().unwrap_or(stream).clone()),
+    };
     Run {
         id: tx.mint(),
         status: if due_at > now { Status::Delayed } else { Status::Queued },
@@ -173,7 +182,7 @@ fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
         replay_of: command.replay_of,
         batch: None,
         shard: None,
-        steps: Vec::new(),
+        steps: command.steps,
         step: 0,
         traceparent: command.traceparent,
         payload_bytes: body.payload.as_ref().map_or(0, |p| p.len() as u32),
@@ -181,6 +190,12 @@ fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
         has_output: false,
         cancel_reason: None,
         events: 0,
+        stream,
+        entry: None,
+        attempt_at: None,
+        series_from: 0,
+        series_at: None,
+        callbacks: 0,
     }
 }
 
@@ -188,13 +203,23 @@ fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
 pub fn delivery_of(run: &Run, task: &Task) -> OutboxRow {
     let ordered = task.is_ordered();
     OutboxRow {
-        id: run.id,
-        endpoint: run.task.clone(),
-        purpose: Purpose::Run,
         lane: super::save::lane_of(Some(task), run),
         ordered,
         // In an ordered lane age alone decides.
         priority: if ordered { 0 } else { run.priority },
+        ..plain_delivery(run)
+    }
+}
+
+/// Such a row of a run whose task decides nothing.
+pub fn plain_delivery(run: &Run) -> OutboxRow {
+    OutboxRow {
+        id: run.id,
+        endpoint: run.task.clone(),
+        purpose: Purpose::Run,
+        lane: super::save::lane_of(None, run),
+        ordered: false,
+        priority: run.priority,
         created_at: run.created_at,
         due_at: run.due_at,
         state: if run.status == Status::Delayed { RowState::Waiting } else { RowState::Ready },

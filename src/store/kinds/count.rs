@@ -17,6 +17,9 @@ mod scope {
     pub const SLOTS: u8 = 4;
     pub const OUTBOX: u8 = 5;
     pub const TOTAL: u8 = 6;
+    pub const KEYS: u8 = 7;
+    pub const KEY_NUMBERS: u8 = 8;
+    pub const PENDING: u8 = 9;
 }
 
 /// Runs of a status, in all.
@@ -63,6 +66,30 @@ pub fn outbox_open() -> (Key, Key) {
 
 pub fn outbox_dead() -> Key {
     outbox(2)
+}
+
+/// Keys of a database.
+pub fn keys(db: u8) -> Key {
+    Key::new(Table::Count).u8(scope::KEYS).u8(db)
+}
+
+/// Pending entries of a group; of its consumers when followed by their number.
+pub fn pending(stream: u64, group: u32) -> Key {
+    Key::new(Table::Count).u8(scope::PENDING).u64(stream).u32(group)
+}
+
+/// Every pending counter of a stream.
+pub fn pending_all(stream: u64) -> Key {
+    Key::new(Table::Count).u8(scope::PENDING).u64(stream)
+}
+
+pub fn pending_of(stream: u64, group: u32, consumer: u32) -> Key {
+    pending(stream, group).u32(consumer)
+}
+
+/// Numbers that were given to keys and streams.
+pub fn key_numbers() -> Key {
+    Key::new(Table::Count).u8(scope::KEY_NUMBERS)
 }
 
 /// Everything that ever happened: a number that only grows, for rates.

@@ -6,10 +6,12 @@
 //! teach it to read the old bytes, and write a new file beside the old ones with
 //! `TIDEGATE_GOLDEN=format-1-b cargo test --lib golden`.
 
+mod streams;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{attempt, due, endpoint, event, idem, outbox, pause, run, run_index, task};
+use super::{attempt, count, due, endpoint, event, idem, outbox, pause, run, run_index, task};
 use crate::base::entropy::Entropy;
 use crate::base::id::{Id, Minter};
 use crate::base::name::Name;
@@ -28,11 +30,13 @@ use crate::store::changes::Changes;
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
 use crate::store::memory::Memory;
-use crate::store::rows::Rows;
+use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-a";
+const NEWEST: &str = "format-1-b";
+/// The first file with keys and streams.
+const STREAMS_SINCE: &str = "format-1-b";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -85,6 +89,12 @@ fn a_run() -> Run {
         has_output: true,
         cancel_reason: Some("enough".into()),
         events: 2,
+        stream: None,
+        entry: None,
+        attempt_at: None,
+        series_from: 0,
+        series_at: Some(Time(1_700_000_001_000)),
+        callbacks: 0,
     }
 }
 
@@ -207,7 +217,7 @@ fn a_binding() -> Binding {
 }
 
 /// Every kind of row, by the functions that the product writes with.
-fn written() -> Changes {
+fn written() -> Memory {
     let (base, batch) = (Memory::default(), Changes::default());
     let mut minter = Minter::new(Entropy::from_seed(1));
     let mut tx = Tx::new(&base, &batch, Time(1_700_000_000_000), &mut minter);
@@ -228,7 +238,11 @@ fn written() -> Changes {
     pause::put(&mut tx, &a_pause());
     idem::put(&mut tx, &name("acme"), &name("prod"), "k-1", &a_binding());
     due::set(&mut tx, Timer::Deadline, Time(80), id(1));
-    tx.into_changes()
+    tx.count(count::total(count::Total::Created), 81);
+    streams::write(&mut tx);
+    let mut memory = Memory::default();
+    memory.apply(&tx.into_changes()).unwrap();
+    memory
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -240,11 +254,10 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(digits).collect()
 }
 
-fn to_text(changes: &Changes) -> String {
-    let line = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| {
-        format!("{} {}\n", hex(key), hex(value.as_deref().unwrap_or_default()))
-    };
-    changes.rows.iter().map(line).collect()
+fn to_text(rows: &dyn Rows) -> String {
+    let everything = Keys { lo: vec![0], hi: vec![0xff], newest_first: false };
+    let rows = collect(rows, &everything, usize::MAX).unwrap();
+    rows.iter().map(|(key, value)| format!("{} {}\n", hex(key), hex(value))).collect()
 }
 
 #[test]
@@ -264,7 +277,8 @@ fn golden_rows_are_what_is_written() {
 fn golden_rows_of_every_age_are_readable() {
     let mut ages = 0;
     for file in std::fs::read_dir(folder()).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
         let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = text
             .lines()
             .map(|line| line.split_once(' ').unwrap())
@@ -273,6 +287,9 @@ fn golden_rows_of_every_age_are_readable() {
         let mut memory = Memory::default();
         memory.apply(&Changes { rows, ..Changes::default() }).unwrap();
         check(&memory);
+        if path.file_name().unwrap() >= STREAMS_SINCE {
+            streams::check(&memory);
+        }
         ages += 1;
     }
     assert!(ages > 0);

@@ -1,13 +1,18 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
 pub mod attempt;
+pub mod callback;
 pub mod count;
 pub mod due;
 pub mod endpoint;
+pub mod entry;
 pub mod event;
+pub mod group;
 pub mod idem;
+pub mod key;
 pub mod outbox;
 pub mod pause;
+pub mod pending;
 pub mod ready;
 pub mod run;
 pub mod run_index;

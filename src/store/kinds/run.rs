@@ -5,6 +5,7 @@ use bincode::{Decode, Encode};
 use crate::base::id::{Id, RunId};
 use crate::base::time::Time;
 use crate::model::run::{Mirror, Run, RunError, Status};
+use crate::model::stream::StreamId;
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
 use crate::store::key::Key;
@@ -12,8 +13,9 @@ use crate::store::rows::{Rows, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
+/// The row as of version 1.0.
 #[derive(Encode, Decode)]
-struct RunRow {
+struct RunRow0 {
     status: u8,
     task: String,
     org: String,
@@ -52,8 +54,35 @@ struct RunRow {
     events: u32,
 }
 
+#[derive(Encode, Decode)]
+struct RunRow {
+    old: RunRow0,
+    new: RunRow1,
+}
+
+/// What version 1.1 added.
+#[derive(Default, Encode, Decode)]
+struct RunRow1 {
+    stream: Option<String>,
+    entry: Option<(u64, u64)>,
+    attempt_at: Option<i64>,
+    series_from: u32,
+    series_at: Option<i64>,
+    callbacks: u32,
+}
+
 impl Record for RunRow {
     const KIND: &'static str = "run";
+    const MINOR: u8 = 1;
+
+    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<RunRow, Fault>> {
+        ((major, minor) == (1, 0)).then(|| {
+            let (old, _) = codec::decode_body::<RunRow0>(RunRow::KIND, body)?;
+            // Before there were series, all attempts were one.
+            let series_at = old.started_at;
+            Ok(RunRow { old, new: RunRow1 { series_at, ..RunRow1::default() } })
+        })
+    }
 }
 
 pub fn key(id: RunId) -> Key {
@@ -81,7 +110,7 @@ pub fn put(tx: &mut Tx<'_>, run: &Run) {
 fn to_row(run: &Run) -> RunRow {
     let pair =
         |error: &Option<RunError>| error.as_ref().map(|e| (e.code.clone(), e.message.clone()));
-    RunRow {
+    let old = RunRow0 {
         status: run.status as u8,
         task: run.task.to_string(),
         org: run.org.to_string(),
@@ -118,10 +147,19 @@ fn to_row(run: &Run) -> RunRow {
         has_output: run.has_output,
         cancel_reason: run.cancel_reason.clone(),
         events: run.events,
-    }
+    };
+    let new = RunRow1 {
+        stream: run.stream.clone(),
+        entry: run.entry.map(|id| (id.ms, id.seq)),
+        attempt_at: run.attempt_at.map(|at| at.0),
+        series_from: run.series_from,
+        series_at: run.series_at.map(|at| at.0),
+        callbacks: run.callbacks,
+    };
+    RunRow { old, new }
 }
 
-fn from_row(id: RunId, row: RunRow) -> Result<Run, Fault> {
+fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Run, Fault> {
     let error =
         |pair: Option<(String, String)>| pair.map(|(code, message)| RunError { code, message });
     let mirror = [Mirror::Pending, Mirror::Live, Mirror::Failed];
@@ -164,6 +202,12 @@ fn from_row(id: RunId, row: RunRow) -> Result<Run, Fault> {
         has_output: row.has_output,
         cancel_reason: row.cancel_reason,
         events: row.events,
+        stream: new.stream,
+        entry: new.entry.map(|(ms, seq)| StreamId::new(ms, seq)),
+        attempt_at: new.attempt_at.map(Time),
+        series_from: new.series_from,
+        series_at: new.series_at.map(Time),
+        callbacks: new.callbacks,
     })
 }
 

@@ -185,7 +185,7 @@ fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> StoreCard {
         commit_p99: length(writer.commit_p99_ms),
         batch_size: batch,
         uptime: text::span(now.since(front.about.started_at)),
-        memory_bytes: host::memory_bytes(),
+        memory_bytes: crate::base::memory::resident_bytes(),
     }
 }
 

@@ -5,23 +5,20 @@ use crate::ledger::runs::replay::replay;
 use crate::ledger::runs::submit::IDEMPOTENCY_KEPT;
 use crate::ledger::testing::*;
 use crate::model::refusal::Code;
-use crate::model::task::Delivery as How;
 use crate::store::kinds::count::Total;
 use crate::store::kinds::run as run_rows;
 
 #[test]
 fn refused_submit_leaves_no_rows() {
     let mut world = World::with(push_task("work"));
-    let mut pulled = push_task("pulled");
-    pulled.delivery = How::Pull { stream: "s".to_owned(), lease: Span::from_secs(60) };
-    world.register(pulled);
     let bind = |run: &mut crate::ledger::runs::submit::Submit, body| {
         (run.idempotency_key, run.fingerprint) = (Some("k".to_owned()), body);
     };
     world.submit_with("work", |run| bind(run, 1)).unwrap();
     let before = world.dump();
     assert_refused(world.submit_with("none", |_| {}), Code::TaskNotFound);
-    assert_refused(world.submit_with("pulled", |_| {}), Code::DeliveryUnsupported);
+    let steps = |run: &mut crate::ledger::runs::submit::Submit| run.steps = vec!["s".to_owned()];
+    assert_refused(world.submit_with("work", steps), Code::InvalidField);
     assert_refused(world.submit_with("work", |run| bind(run, 2)), Code::IdempotencyMismatch);
     assert_eq!(world.dump(), before);
 }

@@ -1,0 +1,120 @@
+//! Commands that wait for a key to change: readers that block.
+//!
+//! They wait here, on the writer's side, so that a reader is served in the very batch that brought
+//! what it waits for: one commit later it has its answer, in the order in which readers came. There
+//! is no moment between looking and waiting in which a change could be missed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::model::refusal::Refusal;
+use crate::model::stream::KeyName;
+
+use super::batch::Job;
+
+/// Readers that may wait at once.
+pub const PARKED_MAX: usize = 20_000;
+
+/// Names a parked job for whoever wants it back.
+pub type Token = u64;
+
+/// The readers that wait.
+#[derive(Default)]
+pub struct Parked {
+    jobs: BTreeMap<u64, Waiting>,
+    by_key: HashMap<KeyName, BTreeSet<u64>>,
+    by_token: HashMap<Token, u64>,
+    arrivals: u64,
+}
+
+/// A job that waits: its place in the order of arrival, and what for.
+pub(super) struct Waiting {
+    pub job: Box<dyn Job>,
+    place: u64,
+    token: Token,
+    keys: Vec<KeyName>,
+}
+
+impl Parked {
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// A job arrives; false when there is no room, and the job is to be refused.
+    pub(super) fn add(&mut self, job: Box<dyn Job>, token: Token, keys: Vec<KeyName>) -> bool {
+        if self.jobs.len() >= PARKED_MAX {
+            job.release(Some(too_many()));
+            return false;
+        }
+        self.arrivals += 1;
+        let place = self.arrivals;
+        self.put_back(Waiting { job, place, token, keys });
+        true
+    }
+
+    /// A job that was tried in vain takes its old place.
+    pub(super) fn put_back(&mut self, waiting: Waiting) {
+        for key in &waiting.keys {
+            match self.by_key.get_mut(key) {
+                Some(places) => drop(places.insert(waiting.place)),
+                None => drop(self.by_key.insert(key.clone(), BTreeSet::from([waiting.place]))),
+            }
+        }
+        self.by_token.insert(waiting.token, waiting.place);
+        self.jobs.insert(waiting.place, waiting);
+    }
+
+    /// What is waited for.
+    pub(super) fn keys(&self) -> Vec<KeyName> {
+        self.by_key.keys().cloned().collect()
+    }
+
+    /// Whom a change of these keys concerns, in order of arrival.
+    pub(super) fn concerned<'k>(&self, keys: impl Iterator<Item = &'k KeyName>) -> BTreeSet<u64> {
+        keys.filter_map(|key| self.by_key.get(key)).flatten().copied().collect()
+    }
+
+    pub(super) fn take(&mut self, place: u64) -> Option<Waiting> {
+        let waiting = self.jobs.remove(&place)?;
+        self.by_token.remove(&waiting.token);
+        for key in &waiting.keys {
+            if let Some(places) = self.by_key.get_mut(key) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.by_key.remove(key);
+                }
+            }
+        }
+        Some(waiting)
+    }
+
+    /// The reader waits no longer: it gets the answer of someone who found nothing. One that was
+    /// served meanwhile has its answer already.
+    pub(super) fn leave(&mut self, token: Token) {
+        if let Some(place) = self.by_token.get(&token).copied()
+            && let Some(waiting) = self.take(place)
+        {
+            waiting.job.release(None);
+        }
+    }
+
+    /// Sends everyone away.
+    pub(super) fn refuse_all(&mut self, refusal: &Refusal) {
+        self.by_key.clear();
+        self.by_token.clear();
+        for (_, waiting) in std::mem::take(&mut self.jobs) {
+            waiting.job.release(Some(refusal.clone()));
+        }
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(
+        crate::model::refusal::Code::LimitWaiting,
+        format!("{PARKED_MAX} readers wait already"),
+    )
+    .retry_after(crate::base::time::Span::from_secs(5))
+}

@@ -1,0 +1,200 @@
+//! Commands of strings.
+
+use super::keys::moment;
+use super::{Entry, Scope, plain, shaped};
+use crate::appliance::requests::Command;
+use crate::appliance::requests::command::{Expiry, SetIf};
+use crate::base::time::Time;
+use crate::front::resp::asked::{Asked, Shape};
+use crate::front::resp::request::{Arguments, Malformed};
+
+type Parsed = Result<Asked, Malformed>;
+
+pub(super) const TABLE: &[Entry] = &[
+    Entry { name: "get", arity: 2, parse: get },
+    Entry { name: "set", arity: -3, parse: set },
+    Entry { name: "mget", arity: -2, parse: mget },
+    Entry { name: "mset", arity: -3, parse: mset },
+    Entry { name: "msetnx", arity: -3, parse: msetnx },
+    Entry { name: "setnx", arity: 3, parse: setnx },
+    Entry { name: "setex", arity: 4, parse: setex },
+    Entry { name: "psetex", arity: 4, parse: psetex },
+    Entry { name: "getset", arity: 3, parse: getset },
+    Entry { name: "getdel", arity: 2, parse: getdel },
+    Entry { name: "getex", arity: -2, parse: getex },
+    Entry { name: "incr", arity: 2, parse: incr },
+    Entry { name: "decr", arity: 2, parse: decr },
+    Entry { name: "incrby", arity: 3, parse: incrby },
+    Entry { name: "decrby", arity: 3, parse: decrby },
+    Entry { name: "append", arity: 3, parse: append },
+    Entry { name: "strlen", arity: 2, parse: strlen },
+    Entry { name: "getrange", arity: 4, parse: getrange },
+    Entry { name: "substr", arity: 4, parse: getrange },
+];
+
+fn get(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::Get { key: scope.key(args.next()?)? })
+}
+
+fn mget(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::GetMany { keys: scope.keys(args.rest())? })
+}
+
+/// An expiry option and its number; `None` when the word is no such option.
+fn expiry(
+    word: &str,
+    args: &mut Arguments<'_>,
+    scope: Scope,
+    invalid: &'static str,
+) -> Result<Option<Expiry>, Malformed> {
+    let (unit, since) = match word {
+        "EX" => (1_000, scope.now),
+        "PX" => (1, scope.now),
+        "EXAT" => (1_000, Time(0)),
+        "PXAT" => (1, Time(0)),
+        _ => return Ok(None),
+    };
+    let given = args.next_i64()?;
+    if given <= 0 {
+        return Err(Malformed::Text(invalid));
+    }
+    Ok(Some(Expiry::At(moment(given, unit, since, invalid)?)))
+}
+
+fn set(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let value = args.next()?.clone();
+    let (mut when, mut until, mut get) = (SetIf::Always, Expiry::None, false);
+    while !args.is_empty() {
+        let word = args.next_word()?;
+        match word.as_str() {
+            "NX" if when == SetIf::Always => when = SetIf::Missing,
+            "XX" if when == SetIf::Always => when = SetIf::Exists,
+            "GET" => get = true,
+            "KEEPTTL" if until == Expiry::None => until = Expiry::Keep,
+            word if until == Expiry::None && !args.is_empty() => {
+                let invalid = "ERR invalid expire time in 'set' command";
+                until = expiry(word, args, scope, invalid)?.ok_or(Malformed::Syntax)?;
+            }
+            _ => return Err(Malformed::Syntax),
+        }
+    }
+    let shape = if get { Shape::Before } else { Shape::OrNull };
+    shaped(Command::Set { key, value, when, expiry: until, get }, shape)
+}
+
+fn mset_pairs(
+    args: &mut Arguments<'_>,
+    scope: Scope,
+    name: &'static str,
+    only_if_all_missing: bool,
+) -> Result<Command, Malformed> {
+    let given = args.rest();
+    if given.len() % 2 == 1 {
+        return Err(Malformed::Arity(name));
+    }
+    let pair = |pair: &[bytes::Bytes]| Ok((scope.key(&pair[0])?, pair[1].clone()));
+    let pairs = given.chunks_exact(2).map(pair).collect::<Result<Vec<_>, Malformed>>()?;
+    Ok(Command::SetMany { pairs, only_if_all_missing })
+}
+
+fn mset(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(mset_pairs(args, scope, "mset", false)?)
+}
+
+fn msetnx(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    shaped(mset_pairs(args, scope, "msetnx", true)?, Shape::Flag)
+}
+
+fn setnx(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let value = args.next()?.clone();
+    let when = SetIf::Missing;
+    shaped(Command::Set { key, value, when, expiry: Expiry::None, get: false }, Shape::Flag)
+}
+
+fn set_expiring(
+    args: &mut Arguments<'_>,
+    scope: Scope,
+    unit: i64,
+    invalid: &'static str,
+) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let given = args.next_i64()?;
+    let value = args.next()?.clone();
+    if given <= 0 {
+        return Err(Malformed::Text(invalid));
+    }
+    let expiry = Expiry::At(moment(given, unit, scope.now, invalid)?);
+    plain(Command::Set { key, value, when: SetIf::Always, expiry, get: false })
+}
+
+fn setex(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    set_expiring(args, scope, 1_000, "ERR invalid expire time in 'setex' command")
+}
+
+fn psetex(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    set_expiring(args, scope, 1, "ERR invalid expire time in 'psetex' command")
+}
+
+fn getset(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let value = args.next()?.clone();
+    let (when, expiry) = (SetIf::Always, Expiry::None);
+    shaped(Command::Set { key, value, when, expiry, get: true }, Shape::Before)
+}
+
+fn getdel(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::Take { key: scope.key(args.next()?)? })
+}
+
+fn getex(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let mut until = None;
+    while !args.is_empty() {
+        let word = args.next_word()?;
+        match word.as_str() {
+            "PERSIST" if until.is_none() => until = Some(Expiry::None),
+            word if until.is_none() && !args.is_empty() => {
+                let invalid = "ERR invalid expire time in 'getex' command";
+                until = Some(expiry(word, args, scope, invalid)?.ok_or(Malformed::Syntax)?);
+            }
+            _ => return Err(Malformed::Syntax),
+        }
+    }
+    plain(Command::GetExpire { key, expiry: until })
+}
+
+fn incr(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::Increase { key: scope.key(args.next()?)?, by: 1 })
+}
+
+fn decr(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::Increase { key: scope.key(args.next()?)?, by: -1 })
+}
+
+fn incrby(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    plain(Command::Increase { key, by: args.next_i64()? })
+}
+
+fn decrby(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let by = args.next_i64()?.checked_neg();
+    plain(Command::Increase { key, by: by.ok_or(Malformed::Text("ERR decrement would overflow"))? })
+}
+
+fn append(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    plain(Command::Append { key, value: args.next()?.clone() })
+}
+
+fn strlen(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::StringLength { key: scope.key(args.next()?)? })
+}
+
+fn getrange(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    let key = scope.key(args.next()?)?;
+    let (from, to) = (args.next_i64()?, args.next_i64()?);
+    shaped(Command::Get { key }, Shape::Slice { from, to })
+}

@@ -1,0 +1,298 @@
+//! What a connection knows of its client, and the commands that are about nothing else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::asked::Ask;
+use super::door::Door;
+use super::info;
+use super::number;
+use super::reply::Reply;
+use super::request::{Request, Word, is_word};
+use super::writer::Protocol;
+use crate::appliance::presence::Places;
+use crate::base::time::Time;
+use crate::model::stream::DATABASES;
+
+/// Commands that one MULTI may queue, and their bytes.
+pub const QUEUED_MAX: usize = 65_536;
+/// Longest name of a client or its library, in bytes.
+const CLIENT_NAME_MAX: usize = 256;
+
+/// The version whose behaviour is spoken.
+pub const REDIS_VERSION: &str = "7.4.2";
+
+/// A transaction that is being queued.
+#[derive(Debug, Default)]
+pub struct Multi {
+    pub queued: Vec<Ask>,
+    /// A command was refused while queueing: EXEC does nothing.
+    pub broken: bool,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Session {
+    pub id: u64,
+    pub address: String,
+    pub protocol: Protocol,
+    pub db: u8,
+    pub name: Bytes,
+    pub library: (Bytes, Bytes),
+    pub multi: Option<Multi>,
+    pub since: Time,
+    pub places: Places,
+    /// Nothing further is read.
+    pub closing: bool,
+}
+
+impl Session {
+    pub fn new(id: u64, address: String, door: &Door) -> Session {
+        Session {
+            id,
+            address,
+            protocol: Protocol::Resp2,
+            db: 0,
+            name: Bytes::new(),
+            library: (Bytes::new(), Bytes::new()),
+            multi: None,
+            since: door.appliance.now(),
+            places: Places::new(door.appliance.presence().clone()),
+            closing: false,
+        }
+    }
+
+    /// One line of CLIENT LIST.
+    pub fn line(&self, now: Time) -> String {
+        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        let multi = self.multi.as_ref().map_or(-1, |multi| multi.queued.len() as i64);
+        format!(
+            "id={} addr={} name={} age={} db={} multi={multi} resp={} lib-name={} lib-ver={}",
+            self.id,
+            self.address,
+            text(&self.name),
+            now.since(self.since).0 / 1_000,
+            self.db,
+            self.protocol.number(),
+            text(&self.library.0),
+            text(&self.library.1),
+        )
+    }
+
+    /// Answers a command about the connection.
+    pub fn answer(&mut self, request: &Request, door: &Arc<Door>) -> Reply {
+        let args = &request.args;
+        match request.word().as_str() {
+            "PING" => match (args.len(), args.first()) {
+                (0, _) => Reply::PONG,
+                (1, Some(text)) => Reply::bulk(Bytes::copy_from_slice(text)),
+                _ => Reply::error("ERR wrong number of arguments for 'ping' command"),
+            },
+            "ECHO" => Reply::bulk(Bytes::copy_from_slice(&args[0])),
+            "SELECT" => self.select(&args[0]),
+            "HELLO" => self.hello(args),
+            "AUTH" => auth(args),
+            "CLIENT" => self.client(request, door),
+            "QUIT" => {
+                self.closing = true;
+                Reply::OK
+            }
+            "RESET" => {
+                self.multi = None;
+                self.db = 0;
+                self.protocol = Protocol::Resp2;
+                self.name = Bytes::new();
+                Reply::Simple("RESET")
+            }
+            "COMMAND" => command(request),
+            "CONFIG" => config(request),
+            "INFO" => Reply::Verbatim(info::text(door, args).into()),
+            "TIME" => {
+                let now = door.appliance.now().0;
+                let part = |number: i64| Reply::bulk(number.to_string());
+                Reply::Array(vec![part(now / 1_000), part(now % 1_000 * 1_000)])
+            }
+            "LASTSAVE" => Reply::Integer(door.appliance.now().0 / 1_000),
+            // Every write was on disk before it was answered, and there are no replicas.
+            "WAIT" => Reply::Integer(0),
+            "FUNCTION" if is_word(&args[0], "FLUSH") => Reply::OK,
+            "FUNCTION" => request.unknown_subcommand("function"),
+            "DEBUG" => Reply::error("ERR DEBUG command not allowed."),
+            "MEMORY" => request.unknown_subcommand("memory"),
+            _ => request.unknown_command(),
+        }
+    }
+
+    fn select(&mut self, text: &[u8]) -> Reply {
+        match number::integer(text) {
+            None => Reply::error("ERR value is not an integer or out of range"),
+            Some(db) if (0..i64::from(DATABASES)).contains(&db) => {
+                self.db = db as u8;
+                Reply::OK
+            }
+            Some(_) => Reply::error("ERR DB index is out of range"),
+        }
+    }
+
+    fn hello(&mut self, args: &[Bytes]) -> Reply {
+        let mut protocol = self.protocol;
+        let mut rest = args;
+        if let [version, behind @ ..] = args {
+            let Some(number) = number::integer(version) else {
+                return Reply::error("ERR Protocol version is not an integer or out of range");
+            };
+            let Some(asked) = Protocol::from_number(number) else {
+                return Reply::error("NOPROTO unsupported protocol version");
+            };
+            protocol = asked;
+            rest = behind;
+        }
+        let mut name = None;
+        while let [word, behind @ ..] = rest {
+            rest = match behind {
+                [_, _, behind @ ..] if is_word(word, "AUTH") => behind,
+                [given, behind @ ..] if is_word(word, "SETNAME") => {
+                    if !is_client_name(given) {
+                        return bad_client_name();
+                    }
+                    name = Some(Bytes::copy_from_slice(given));
+                    behind
+                }
+                _ => {
+                    let mut text = b"ERR Syntax error in HELLO option '".to_vec();
+                    text.extend_from_slice(&word[..word.len().min(128)]);
+                    text.push(b'\'');
+                    return Reply::error(text);
+                }
+            };
+        }
+        self.protocol = protocol;
+        if let Some(name) = name {
+            self.name = name;
+        }
+        Reply::map([
+            ("server", Reply::text("redis")),
+            ("version", Reply::text(REDIS_VERSION)),
+            ("proto", Reply::Integer(protocol.number())),
+            ("id", Reply::Integer(self.id as i64)),
+            ("mode", Reply::text("standalone")),
+            ("role", Reply::text("master")),
+            ("modules", Reply::EMPTY),
+        ])
+    }
+
+    fn client(&mut self, request: &Request, door: &Arc<Door>) -> Reply {
+        let args = &request.args;
+        let wrong = |name: &str| {
+            Reply::error(format!("ERR wrong number of arguments for 'client|{name}' command"))
+        };
+        match (Word::new(&args[0]).as_str(), args.len()) {
+            ("ID", 1) => Reply::Integer(self.id as i64),
+            ("GETNAME", 1) if self.name.is_empty() => Reply::Null,
+            ("GETNAME", 1) => Reply::bulk(self.name.clone()),
+            ("SETNAME", 2) => {
+                if !is_client_name(&args[1]) {
+                    return bad_client_name();
+                }
+                self.name = Bytes::copy_from_slice(&args[1]);
+                Reply::OK
+            }
+            ("SETINFO", 3) => self.set_info(&args[1], &args[2]),
+            ("INFO", 1) => Reply::bulk(self.line(door.appliance.now()) + "\n"),
+            ("LIST", _) => Reply::bulk(door.list(self)),
+            ("NO-EVICT" | "NO-TOUCH", 2) => Reply::OK,
+            ("REPLY", 2) if is_word(&args[1], "ON") => Reply::OK,
+            ("SETNAME", _) => wrong("setname"),
+            ("SETINFO", _) => wrong("setinfo"),
+            ("ID", _) => wrong("id"),
+            ("GETNAME", _) => wrong("getname"),
+            _ => request.unknown_subcommand("client"),
+        }
+    }
+
+    fn set_info(&mut self, what: &[u8], value: &Bytes) -> Reply {
+        if value.len() > CLIENT_NAME_MAX || value.iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
+            return Reply::error(
+                "ERR lib-name and lib-ver cannot contain spaces, newlines or special characters.",
+            );
+        }
+        let value = Bytes::copy_from_slice(value);
+        if is_word(what, "LIB-NAME") {
+            self.library.0 = value;
+        } else if is_word(what, "LIB-VER") {
+            self.library.1 = value;
+        } else {
+            let what = String::from_utf8_lossy(&what[..what.len().min(128)]).into_owned();
+            return Reply::error(format!("ERR Unrecognized option '{what}'"));
+        }
+        Reply::OK
+    }
+}
+
+fn is_client_name(name: &[u8]) -> bool {
+    name.len() <= CLIENT_NAME_MAX && name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+fn bad_client_name() -> Reply {
+    Reply::error("ERR Client names cannot contain spaces, newlines or special characters.")
+}
+
+/// Access control is not configured, so there is no password to know.
+fn auth(args: &[Bytes]) -> Reply {
+    match args {
+        [_] => Reply::error(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        ),
+        [user, _] if user == "default" => Reply::OK,
+        [_, _] => Reply::error("WRONGPASS invalid username-password pair or user is disabled."),
+        _ => Reply::error("ERR syntax error"),
+    }
+}
+
+fn command(request: &Request) -> Reply {
+    let names = || super::parse::entries().map(|entry| entry.name);
+    let count = names().count() + super::parse::OF_CONNECTION.len();
+    match request.args.first().map(|word| Word::new(word)) {
+        None => Reply::EMPTY,
+        Some(word) => match word.as_str() {
+            "COUNT" => Reply::Integer(count as i64),
+            "LIST" => Reply::array(names().map(Reply::text)),
+            "DOCS" => Reply::Map(Vec::new()),
+            "INFO" | "GETKEYS" => Reply::EMPTY,
+            _ => request.unknown_subcommand("command"),
+        },
+    }
+}
+
+/// Settings that clients ask for; none can be changed this way.
+fn config(request: &Request) -> Reply {
+    const SETTINGS: [(&str, &str); 7] = [
+        ("appendfsync", "always"),
+        ("appendonly", "yes"),
+        ("databases", "16"),
+        ("maxmemory", "0"),
+        ("maxmemory-policy", "noeviction"),
+        ("save", ""),
+        ("timeout", "0"),
+    ];
+    let args = &request.args;
+    match (Word::new(&args[0]).as_str(), args.len()) {
+        ("GET", 2..) => {
+            let asked = |name: &str| {
+                args[1..].iter().any(|pattern| {
+                    super::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())
+                })
+            };
+            let found = SETTINGS.iter().filter(|(name, _)| asked(name));
+            Reply::Map(found.map(|(name, value)| (Reply::text(name), Reply::text(value))).collect())
+        }
+        ("SET", 3..) => Reply::error(
+            "ERR CONFIG SET failed - settings are those of tidegate's configuration file",
+        ),
+        ("RESETSTAT", 1) => Reply::OK,
+        ("GET" | "SET", _) => Reply::error("ERR wrong number of arguments for 'config' command"),
+        _ => request.unknown_subcommand("config"),
+    }
+}
