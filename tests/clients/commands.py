@@ -49,17 +49,16 @@ class Generator:
         connection = self.random.randrange(CONNECTIONS)
         requests = []
         for _ in range(self.one([1, 1, 2, 5])):
-            requests += self.request(connection)
+            requests.append(self.request(connection))
             if requests[-1][0].upper() == "SCAN":
                 # It goes on with what it answers, and nothing may change meanwhile.
                 return connection, requests[-1:]
         return connection, requests
 
     def request(self, connection):
-        """One request, or two where the second needs the first."""
         if self.open[connection] and self.random.random() < 0.25:
             self.open[connection] = False
-            return [("EXEC",) if self.random.random() < 0.8 else ("DISCARD",)]
+            return ("EXEC",) if self.random.random() < 0.8 else ("DISCARD",)
         while True:
             kind = self.random.choices(self.kinds, weights=self.weights)[0]
             request = tuple(str(arg) for arg in kind(self))
@@ -69,9 +68,7 @@ class Generator:
                 break
         if request[0].upper() == "MULTI":
             self.open[connection] = True
-        if request[0].upper() in ("XCLAIM", "XAUTOCLAIM") and len(request) > 3:
-            return [("XGROUP", "CREATECONSUMER", *request[1:4]), request]
-        return [request]
+        return request
 
     def spoilt(self, request):
         args = list(request)

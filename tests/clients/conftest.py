@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from kit import URL
+from kit import URL, wait_blocked
 from wire import PATIENCE_S, Wire
 
 
@@ -36,6 +36,8 @@ def protocol(request):
 def empty_server():
     with redis.Redis.from_url(URL) as client:
         client.flushall()
+        # Those of the test before may not be noticed as gone yet.
+        wait_blocked(client, 0)
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@
 Both servers are emptied. The requests are made by `commands.py`, in sequences that start with
 empty servers; what may differ stands in `differences.py`. The first sequence with a difference is
 shortened as far as the difference stays, and printed with both replies. The same seed sends the
-same requests again; `--sequence` repeats only that one of it.
+same requests again; `--sequence` repeats only that one of it. `--without` leaves requests out that
+match a pattern, to look behind a difference that is known already.
 """
 
 import argparse
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -165,6 +167,11 @@ def shortened(sides, runs, deletes, found):
     return runs, found
 
 
+def left(requests, without):
+    """The requests that match none of the patterns."""
+    return [one for one in requests if not any(re.search(no, quoted(one), re.I) for no in without)]
+
+
 def quoted(request):
     return " ".join(arg if arg.isprintable() and arg else repr(arg) for arg in request)
 
@@ -201,6 +208,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--commands", type=int, default=20_000, help="how many requests at least")
     parser.add_argument("--sequence", type=int, help="only this one")
+    parser.add_argument("--without", action="append", default=[], help="a pattern of requests")
     options = parser.parse_args()
     sides = [Side(options.a), Side(options.b)]
     newer = all(side.newer for side in sides)
@@ -209,6 +217,7 @@ def main():
     while sum(seen.values()) < options.commands:
         generator = Generator(random.Random(f"{options.seed}/{number}"), newer)
         runs = [generator.first_run()] + [generator.run() for _ in range(RUNS)]
+        runs = [(connection, left(requests, options.without)) for connection, requests in runs]
         found = play(sides, runs, generator.deletes, seen)
         if found:
             report(options.seed, number, sides, *shortened(sides, runs, generator.deletes, found))

@@ -43,7 +43,7 @@ STAGES = ["a", "b", "c"]
 PATIENCE_S = 180.0
 """How long the whole may stand still."""
 LOOK_EVERY_S = 0.05
-IN_HAND_WITHIN_S = 1.0
+CATCH_WITHIN_S = 2.0
 FEED_BATCH = 1_000
 KILLS_TELLING = 4
 """From so many kills on, one must have hit a worker with work in hand."""
@@ -108,20 +108,32 @@ class Fleet:
         return self.redis.xlen(FINISHED)
 
     def replace_one(self, how):
-        """Ends one at random, with work in hand if it gets any soon, and starts another."""
+        """Ends one at random and starts another."""
         at = self.random.randrange(len(self.members))
         member = self.members[at]
-        deadline = time.monotonic() + IN_HAND_WITHIN_S
-        while not (member.is_up(self.redis) and member.in_hand(self.redis)):
-            if time.monotonic() > deadline and member.is_up(self.redis):
-                break
-        code = member.end(how)
+        while not member.is_up(self.redis):
+            time.sleep(LOOK_EVERY_S)
         if how == signal.SIGKILL:
+            self.stranded += self.caught_at_work(member)
+            member.end(how)
             self.killed.append(member)
-            self.stranded += member.in_hand(self.redis)
         else:
-            self.check_stopped(member, code)
+            self.check_stopped(member, member.end(how))
         self.members[at] = self.start(member.stage)
+
+    def caught_at_work(self, member):
+        """Holds it between a read and its transaction; how many messages it has in hand then."""
+        deadline = time.monotonic() + CATCH_WITHIN_S
+        while True:
+            member.process.send_signal(signal.SIGSTOP)
+            # What it had sent before may still be carried out, and counts then.
+            counts = [member.in_hand(self.redis)]
+            while len(counts) < 3 or counts[-1] != counts[-2]:
+                time.sleep(LOOK_EVERY_S)
+                counts.append(member.in_hand(self.redis))
+            if counts[-1] or time.monotonic() > deadline:
+                return counts[-1]
+            member.process.send_signal(signal.SIGCONT)
 
     def check_stopped(self, member, code):
         self.ended.append(member)
@@ -151,10 +163,11 @@ class Fleet:
         last, moved = -1, time.monotonic()
         while not self.is_quiet():
             done = self.progress()
-            while due and done >= due[0]:
+            # The next kill, and enough behind it to have work in hand then.
+            self.allowed = due[0] + 2 * share if due else self.options.messages
+            if due and done >= due[0]:
                 due.pop(0)
                 self.replace_one(kinds.pop())
-            self.allowed = due[0] + share if due else self.options.messages
             for member in self.members:
                 if member.process.poll() is not None:
                     raise SystemExit(f"worker {member} ended by itself: {member.process.poll()}")

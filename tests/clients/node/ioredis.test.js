@@ -42,6 +42,7 @@ for (const [mode, options] of Object.entries(MODES)) {
     beforeEach(async () => {
       r = connect();
       await r.flushall();
+      await blocked(0);
     });
     afterEach(close);
     // A test that skips itself has no afterEach in Node 20.

@@ -35,6 +35,7 @@ for (const RESP of [2, 3]) {
     beforeEach(async () => {
       r = await connect();
       await r.flushAll();
+      await blocked(0);
     });
     afterEach(close);
     // A test that skips itself has no afterEach in Node 20.

@@ -37,10 +37,12 @@ def cases(protocol):
         return table(protocol, **fields)
 
     def full(**more):
-        consumer = map_(name=bulk("c"), seen_time=number(1_000), pending=array(), **more)
+        seen = {"name": bulk("c"), "seen_time": number(1_000), "pel_count": number(1)}
+        consumer = map_(**seen, pending=array(), **more)
         return map_(groups=array(map_(name=bulk("g"), pending=array(), consumers=array(consumer))))
 
     row = {"name": bulk("c"), "pending": number(1), "idle": number(3)}
+    idle = {"name": bulk("d"), "pending": number(0), "idle": number(3)}
     return [
         (
             ("XINFO", "CONSUMERS", "s", "g"),
@@ -48,6 +50,7 @@ def cases(protocol):
             array(map_(**row, inactive=number(3))),
         ),
         (("xinfo", "stream", "s", "full"), full(), full(active_time=number(1_000))),
+        (("XINFO", "CONSUMERS", "s", "g"), array(map_(**row)), array(map_(**row), map_(**idle))),
         (("XREAD", "STREAMS", "s"), error("ERR Unbalanced XREAD"), error("ERR Unbalanced 'xread'")),
         (("XREAD", "STREAMS", "s", "+"), error("ERR Invalid stream ID"), array(bulk("s"), array())),
         (

@@ -70,6 +70,9 @@ def test_deleted_entry_stays_in_the_history(s, wire):
     reply = wire(protocol=2).call("XREADGROUP", "GROUP", "g", "a", "STREAMS", "s", "0")
     assert reply == [["s", [["1-0", ["n", "1"]], ["2-0", None], ["3-0", ["n", "3"]]]]]
     assert ids(read(s, "a", "0")) == ["1-0", "2-0", "3-0"], "and the library reads it"
+    rows = s.xpending_range("s", "g", "-", "+", 9)
+    counts = {row["message_id"]: row["times_delivered"] for row in rows}
+    assert counts == {"1-0": 3, "2-0": 1, "3-0": 3}, "what is gone is not delivered again"
 
 
 def test_noack_leaves_nothing_pending(s):

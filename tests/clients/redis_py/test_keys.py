@@ -31,7 +31,8 @@ def test_keys_expire(r):
     assert r.pexpire("k", 30) is True and r.pexpire("s", 30) is True
     assert r.expire("missing", 10) is False
     until("both keys to expire", lambda: r.exists("k", "s") == 0)
-    assert (r.get("k"), r.dbsize(), r.keys()) == (None, 0, [])
+    assert (r.get("k"), r.keys()) == (None, [])
+    until("the count to follow", lambda: r.dbsize() == 0)
     assert r.xadd("s", {"n": 1}, id="1-0") == "1-0", "a new stream, which knows no ids"
 
 
@@ -183,7 +184,7 @@ def test_flush_empties_one_or_all(connect, r):
 
 def test_names_may_be_any_bytes(connect):
     raw = connect(decode_responses=False)
-    odd = [b"", b"\x00", b"\r\n", bytes(range(256)), b"a:b:c", "größe".encode(), b"x" * 10_000]
+    odd = [b"", b"\x00", b"\r\n", bytes(range(256)), b"a:b:c", "größe".encode(), b"x" * 1_000]
     for name in odd:
         raw.set(name, name)
     assert sorted(raw.keys()) == sorted(odd)

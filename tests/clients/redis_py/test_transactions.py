@@ -142,6 +142,32 @@ def test_reads_inside_see_the_writes_before_them(w):
     assert answers[3:] == [1, 1, 0, 1, 2, "2", 2, 0]
 
 
+def test_flush_inside_a_transaction(w):
+    w.call("SET", "k", "v")
+    w.call("MULTI")
+    for request in (("FLUSHDB",), ("SET", "l", "w"), ("DBSIZE",), ("FLUSHALL",), ("DBSIZE",)):
+        assert w.call(*request) == "QUEUED"
+    assert w.call("EXEC") == ["OK", "OK", 1, "OK", 0]
+
+
+def test_keys_can_be_listed_inside_a_transaction(w):
+    w.call("MULTI")
+    for request in (("SET", "k", "v"), ("KEYS", "*"), ("SCAN", "0"), ("ECHO", "x")):
+        assert w.call(*request) == "QUEUED"
+    assert w.call("EXEC") == ["OK", ["k"], ["0", ["k"]], "x"]
+
+
+def test_bad_value_fails_alone(w):
+    """Only what is no request at all aborts the whole; a bad id is found when its turn comes."""
+    w.call("MULTI")
+    for request in (("SET", "k", "v"), ("XRANGE", "s", "x", "+"), ("SET", "l", "w", "EX", "0")):
+        assert w.call(*request) == "QUEUED"
+    answers = w.call("EXEC")
+    assert answers[0] == "OK" and answers[1].startswith("(error) ERR Invalid stream ID")
+    assert answers[2] == "(error) ERR invalid expire time in 'set' command"
+    assert w.call("GET", "k") == "v"
+
+
 def test_select_inside_a_transaction_counts(w, connect):
     w.call("MULTI")
     for request in (("SET", "k", "0"), ("SELECT", "1"), ("SET", "k", "1")):
