@@ -17,6 +17,7 @@ use super::{Appliance, unreadable};
 
 pub use crate::ledger::keys::command;
 pub use crate::ledger::keys::command::{Answer, Command};
+pub use crate::ledger::streams::groups::BELOW_DELETED;
 
 /// What each command of a pipeline came to.
 pub type Answers = Vec<Result<Answer, Refusal>>;

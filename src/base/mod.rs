@@ -1,6 +1,7 @@
 //! Floor 0: the words everyone uses. Knows nothing of ours.
 
 pub mod entropy;
+pub mod glob;
 pub mod hash;
 pub mod id;
 pub mod memory;

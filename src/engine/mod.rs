@@ -4,5 +4,6 @@ pub mod batch;
 pub mod gauges;
 pub mod handle;
 pub mod hub;
+mod linger;
 pub mod parked;
 pub mod writer;

@@ -1,6 +1,6 @@
 //! The thread that owns all writes: take one command, then whatever already waits, run them as
-//! one batch, commit, release, repeat. It never lingers: while one commit syncs, the next batch
-//! gathers by itself.
+//! one batch, commit, release, repeat. While one commit syncs the next batch gathers by itself;
+//! `linger.rs` says when a moment more is worth it.
 //!
 //! Faults: a full disk makes the engine read-only until the store could be reopened; any other
 //! fault, and a panic, ends the process through [`OnFault`], because restart is the recovery
@@ -25,6 +25,7 @@ use super::batch::{Call, Job, look_again, run_batch, said, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;
+use super::linger::Linger;
 use super::parked::{PARKED_MAX, Parked, Token};
 
 /// Most commands in one commit.
@@ -73,6 +74,7 @@ pub fn start(
                 receiver,
                 dirty: false,
                 parked: Parked::default(),
+                linger: Linger::default(),
             };
             let ended = catch_unwind(AssertUnwindSafe(|| turns.run()))
                 .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())));
@@ -108,6 +110,7 @@ struct Loop {
     dirty: bool,
     /// Readers that wait for a key to change.
     parked: Parked,
+    linger: Linger,
 }
 
 /// What the writer takes from its queue in one turn.
@@ -186,15 +189,31 @@ impl Loop {
         }
     }
 
-    fn gather(&self, first: Message) -> Turn {
+    fn gather(&mut self, first: Message) -> Turn {
         let mut turn = Turn::default();
         turn.add(first);
+        self.take_queued(&mut turn);
+        let queued = turn.jobs.len();
+        if let Some((wanted, longest)) = self.linger.wanted(queued) {
+            let watch = Stopwatch::start();
+            while turn.jobs.len() < wanted && !turn.is_full() {
+                let Some(left) = longest.checked_sub(watch.elapsed()) else { break };
+                let Ok(message) = self.receiver.recv_timeout(left) else { break };
+                turn.add(message);
+            }
+            self.linger.waited(queued, turn.jobs.len());
+            self.take_queued(&mut turn);
+        }
+        self.linger.answered(turn.jobs.len());
+        self.shared.queued_bytes.fetch_sub(turn.bytes, Ordering::Relaxed);
+        turn
+    }
+
+    fn take_queued(&self, turn: &mut Turn) {
         while !turn.is_full() {
             let Ok(message) = self.receiver.try_recv() else { break };
             turn.add(message);
         }
-        self.shared.queued_bytes.fetch_sub(turn.bytes, Ordering::Relaxed);
-        turn
     }
 
     fn commit(&mut self, turn: Turn) -> Result<(), Fault> {

@@ -1,8 +1,10 @@
 //! `tidegate bench`: drives a fresh appliance in this process, through its Rust boundary and over
-//! HTTP, and prints what it measured beside the fsync rate of the disk.
+//! HTTP, and prints what it measured beside the fsync rate of the disk. With `--against` it drives
+//! servers that speak the Redis protocol instead.
 
 mod figures;
 mod stages;
+mod streams;
 mod wire;
 
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use self::figures::{Figures, machine};
 use self::stages::World;
+use self::streams::{Streams, Wanted};
 use super::serve::{block_on, exit_on_fault};
 use super::{Common, exit};
 use crate::app;
@@ -30,12 +33,26 @@ enum Stage {
     Get,
     /// First page of every filter, and deep pages, over HTTP.
     List,
+    /// Entries added to a stream in pipelines; needs `--against`.
+    Xadd,
+    /// Entries added, read by a group and acknowledged; needs `--against`.
+    StreamCycle,
+    /// From adding an entry to its arrival at a blocked reader; needs `--against`.
+    Pickup,
+}
+
+impl Stage {
+    /// Measured over the Redis protocol.
+    fn is_of_streams(self) -> bool {
+        matches!(self, Stage::Xadd | Stage::StreamCycle | Stage::Pickup)
+    }
 }
 
 /// Measure this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate bench --seconds 5 --clients 1,64\n  \
-    tidegate bench --only create,get,list --preload 1000000")]
+    tidegate bench --only create,get,list --preload 1000000\n  \
+    tidegate bench --against redis://127.0.0.1:6379,redis://127.0.0.1:5441 --compare")]
 pub struct Bench {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 5.0, value_name = "S")]
@@ -61,6 +78,8 @@ pub struct Bench {
     /// Print one line of JSON a measurement.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    streams: streams::Options,
 }
 
 impl Bench {
@@ -71,6 +90,13 @@ impl Bench {
             eprintln!("tidegate: `--seconds`: 0.1 to 3600, `--clients`: 1 to 4000");
             return exit::USAGE;
         }
+        if let Err(message) = self.check_stages() {
+            eprintln!("tidegate: {message}");
+            return exit::USAGE;
+        }
+        if !self.streams.against.is_empty() {
+            return self.measure_streams();
+        }
         if self.data_dir.join(crate::store::open::STORE_FILE).exists() && !self.keep {
             eprintln!(
                 "tidegate: `{}` holds a store; bench wants an empty directory",
@@ -79,6 +105,50 @@ impl Bench {
             return exit::USAGE;
         }
         block_on(self.measure())
+    }
+
+    /// Stages of streams need a server, and a server has no others.
+    fn check_stages(&self) -> Result<(), String> {
+        let against = !self.streams.against.is_empty();
+        match self.only.iter().find(|stage| stage.is_of_streams() != against) {
+            None => Ok(()),
+            Some(stage) if against => Err(format!(
+                "`--only`: `{}` cannot be measured with `--against`, only `xadd`, `stream-cycle` \
+                 and `pickup`",
+                word(*stage)
+            )),
+            Some(stage) => Err(format!(
+                "`--only`: `{}` needs `--against redis://HOST:PORT`; streams are not yet measured \
+                 on an appliance in this process",
+                word(*stage)
+            )),
+        }
+    }
+
+    fn measure_streams(self) -> i32 {
+        let wanted = Wanted {
+            xadd: self.wants(Stage::Xadd),
+            cycle: self.wants(Stage::StreamCycle),
+            pickup: self.wants(Stage::Pickup),
+        };
+        let streams = Streams::check(self.streams, wanted, self.seconds, self.payload, self.json);
+        let streams = match streams {
+            Ok(streams) => streams,
+            Err(message) => {
+                eprintln!("tidegate: {message}");
+                return exit::USAGE;
+            }
+        };
+        if !self.json {
+            println!("{}; the load in a process of its own", machine());
+        }
+        match streams.run() {
+            Ok(()) => exit::DONE,
+            Err(message) => {
+                eprintln!("tidegate: {message}");
+                exit::FAILED
+            }
+        }
     }
 
     fn wants(&self, stage: Stage) -> bool {
@@ -110,7 +180,11 @@ impl Bench {
             }
         };
         if !self.json {
-            println!("{}", machine(&self.data_dir));
+            println!(
+                "{}, data in {}; clients, agent and appliance in one process",
+                machine(),
+                self.data_dir.display()
+            );
         }
         let code = match self.stages(&app).await {
             Ok(()) => exit::DONE,
@@ -159,5 +233,40 @@ impl Bench {
             }
         }
         Ok(())
+    }
+}
+
+/// A stage as it is typed.
+fn word(stage: Stage) -> String {
+    stage.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        bench: Bench,
+    }
+
+    #[test]
+    fn streams_are_measured_on_servers_only() {
+        for (arguments, good) in [
+            ("", true),
+            ("--only create,list", true),
+            ("--only xadd", false),
+            ("--only create,pickup", false),
+            ("--against redis://a:1", true),
+            ("--against redis://a:1 --only xadd,stream-cycle,pickup", true),
+            ("--against redis://a:1 --only xadd,cycle", false),
+        ] {
+            let words = ["bench"].into_iter().chain(arguments.split_whitespace());
+            let bench = Arguments::try_parse_from(words).unwrap().bench;
+            assert_eq!(bench.check_stages().is_ok(), good, "{arguments}");
+        }
     }
 }

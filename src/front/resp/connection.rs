@@ -15,16 +15,14 @@ use super::asked::{Ask, Asked, Shape};
 use super::door::Door;
 use super::encode::encode;
 use super::frame::Decoder;
-use super::glob;
 use super::parse::{Scope, Wrong, parse};
 use super::reply::Reply;
 use super::request::Request;
-use super::session::{Multi, QUEUED_MAX, Session};
+use super::session::{Multi, QUEUED_MAX, Queued, Session};
 use super::writer::{Protocol, Writer};
 use crate::appliance::requests::{Answer, Answers, Command};
 use crate::base::time::Span;
 use crate::model::refusal::Refusal;
-use crate::model::stream::KeyName;
 
 /// Requests of one pipeline that are answered together.
 const PIPELINE_MAX: usize = 1_024;
@@ -38,9 +36,6 @@ const ROOM_KEPT: usize = 32 * 1_024;
 const READ_AHEAD_MAX: usize = 1 << 20;
 /// Keys that FLUSHDB removes in one commit.
 const FLUSHED_TOGETHER: usize = 10_000;
-/// Keys that KEYS answers at most, and looks at together.
-const KEYS_MAX: usize = 1_000_000;
-const KEYS_TOGETHER: u64 = 10_000;
 
 /// Serves a client until it goes, breaks the protocol, or the server stops.
 pub async fn serve(socket: TcpStream, address: String, door: Arc<Door>, stop: CancellationToken) {
@@ -157,13 +152,7 @@ impl Connection {
                 {
                     return Err(End::Foreign);
                 }
-                if let Some(multi) = &mut self.session.multi {
-                    multi.broken = true;
-                }
-                let reply = match wrong {
-                    Wrong::Unknown => request.unknown_command(),
-                    Wrong::Malformed(malformed) => request.malformed(malformed),
-                };
+                let reply = self.wrong(&request, wrong);
                 group.slots.push_back(Slot::Ready(reply, self.session.protocol));
                 return Ok(());
             }
@@ -184,6 +173,10 @@ impl Connection {
                 self.finish(std::mem::take(group)).await?;
                 self.wait(ask, limit).await?;
             }
+            Asked::Text(lines) => {
+                let reply = Reply::array(lines.iter().map(|line| Reply::Simple(line)));
+                group.slots.push_back(Slot::Ready(reply, self.session.protocol));
+            }
             Asked::Connection => match request.word().as_str() {
                 "EXEC" => {
                     self.finish(std::mem::take(group)).await?;
@@ -192,11 +185,6 @@ impl Connection {
                 "FLUSHALL" | "FLUSHDB" => {
                     self.finish(std::mem::take(group)).await?;
                     let reply = self.flush_keys(&request).await;
-                    self.reply(&reply);
-                }
-                "KEYS" => {
-                    self.finish(std::mem::take(group)).await?;
-                    let reply = self.keys(&request).await;
                     self.reply(&reply);
                 }
                 word => {
@@ -212,22 +200,50 @@ impl Connection {
         Ok(())
     }
 
+    /// What a request that is not understood is told; within a transaction perhaps later.
+    fn wrong(&mut self, request: &Request, wrong: Wrong) -> Reply {
+        let (reply, later) = match wrong {
+            Wrong::Unknown => (request.unknown_command(), false),
+            Wrong::AtOnce(malformed) => (request.malformed(malformed), false),
+            Wrong::WhenDone(malformed) => (request.malformed(malformed), true),
+        };
+        match &mut self.session.multi {
+            Some(multi) if later && multi.queued.len() < QUEUED_MAX => {
+                multi.queued.push(Queued::Ready(reply));
+                Reply::QUEUED
+            }
+            Some(multi) => {
+                multi.broken = true;
+                reply
+            }
+            None => reply,
+        }
+    }
+
     fn of_connection(&mut self, word: &str, request: &Request) -> Reply {
         match word {
             "MULTI" if self.session.multi.is_some() => {
                 Reply::error("ERR MULTI calls can not be nested")
             }
             "MULTI" => {
-                self.session.multi = Some(Multi::default());
+                let before = (self.session.db, self.session.protocol);
+                self.session.multi = Some(Multi { before, ..Multi::default() });
                 Reply::OK
             }
             "DISCARD" => match self.session.multi.take() {
-                Some(_) => Reply::OK,
+                Some(multi) => {
+                    (self.session.db, self.session.protocol) = multi.before;
+                    Reply::OK
+                }
                 None => Reply::error("ERR DISCARD without MULTI"),
             },
             _ => {
                 let door = self.door.clone();
-                self.session.answer(request, &door)
+                let reply = self.session.answer(request, &door);
+                if matches!(word, "CLIENT" | "HELLO" | "SELECT" | "RESET") {
+                    door.note(&self.session);
+                }
+                reply
             }
         }
     }
@@ -239,21 +255,26 @@ impl Connection {
         let ask = match asked {
             // Within a transaction nobody waits.
             Asked::Data(ask) | Asked::Wait(ask, _) => ask.clone(),
+            Asked::Text(_) => return false,
             Asked::Connection => match request.word().as_str() {
                 "EXEC" | "DISCARD" | "MULTI" | "RESET" | "QUIT" => return false,
                 "FLUSHALL" => flush_ask(None),
                 "FLUSHDB" => flush_ask(Some(self.session.db)),
+                // Nobody else sees it: what it changes may change now.
                 _ => {
-                    multi.broken = true;
-                    let text = "ERR Command not allowed inside a transaction";
-                    group.slots.push_back(Slot::Ready(Reply::error(text), protocol));
+                    let door = self.door.clone();
+                    let reply = self.session.answer(request, &door);
+                    if let Some(multi) = &mut self.session.multi {
+                        multi.queued.push(Queued::Ready(reply));
+                    }
+                    group.slots.push_back(Slot::Ready(Reply::QUEUED, protocol));
                     return true;
                 }
             },
         };
         let reply = match multi.queued.len() < QUEUED_MAX {
             true => {
-                multi.queued.push(ask);
+                multi.queued.push(Queued::Ask(ask));
                 Reply::QUEUED
             }
             false => {
@@ -271,22 +292,28 @@ impl Connection {
             return Ok(());
         };
         if multi.broken {
+            (self.session.db, self.session.protocol) = multi.before;
             let text = "EXECABORT Transaction discarded because of previous errors.";
             self.reply(&Reply::error(text));
             return Ok(());
         }
         let protocol = self.session.protocol;
         let (mut commands, mut group) = (Vec::new(), Group::default());
-        for ask in multi.queued {
-            self.stand_for(&ask.command);
-            commands.push(ask.command);
-            group.slots.push_back(Slot::Data(ask.shape, protocol));
+        for queued in multi.queued {
+            match queued {
+                Queued::Ask(ask) => {
+                    self.stand_for(&ask.command);
+                    commands.push(ask.command);
+                    group.slots.push_back(Slot::Data(ask.shape, protocol));
+                }
+                Queued::Ready(reply) => group.slots.push_back(Slot::Ready(reply, protocol)),
+            }
         }
         let answers = match commands.is_empty() {
             true => Answers::new(),
             false => self.door.appliance.requests(commands, true).await,
         };
-        Writer::new(&mut self.output, protocol).array(answers.len());
+        Writer::new(&mut self.output, protocol).array(group.slots.len());
         self.write(group.slots, answers).await
     }
 
@@ -434,34 +461,10 @@ impl Connection {
             }
         }
     }
-
-    /// Every key that fits a pattern.
-    async fn keys(&self, request: &Request) -> Reply {
-        let pattern = &request.args[0];
-        let mut found: Vec<KeyName> = Vec::new();
-        let mut after = 0;
-        loop {
-            let scan = Command::Scan { db: self.session.db, after, count: KEYS_TOGETHER };
-            let (keys, next) = match self.one(scan).await {
-                Ok(Answer::Scanned { keys, next }) => (keys, next),
-                Ok(_) => return Reply::EMPTY,
-                Err(refusal) => return Reply::error(super::encode::words(&refusal, &Shape::Plain)),
-            };
-            let fits = |key: &KeyName| glob::matches(pattern, &key.name);
-            found.extend(keys.into_iter().map(|(_, key, _)| key).filter(fits));
-            if found.len() > KEYS_MAX {
-                return Reply::error(format!("ERR more than {KEYS_MAX} keys: use SCAN"));
-            }
-            match next {
-                Some(next) => after = next,
-                None => return Reply::array(found.into_iter().map(|key| Reply::bulk(key.name))),
-            }
-        }
-    }
 }
 
 fn flush_ask(db: Option<u8>) -> Ask {
-    Ask::plain(Command::Flush { db, limit: FLUSHED_TOGETHER })
+    Ask { command: Command::Flush { db, limit: FLUSHED_TOGETHER }, shape: Shape::Ok }
 }
 
 impl Group {

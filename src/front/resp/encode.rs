@@ -4,12 +4,13 @@
 use bytes::Bytes;
 
 use super::asked::Shape;
-use super::glob;
+use super::reply::Reply;
 use super::writer::{Protocol, Writer};
-use crate::appliance::requests::Answer;
 use crate::appliance::requests::command::{
     ConsumerItem, Delivered, GroupFull, GroupItem, PendingItem, StreamItem,
 };
+use crate::appliance::requests::{Answer, BELOW_DELETED};
+use crate::base::glob;
 use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::{Entry, Fields, Stream, StreamId};
@@ -22,30 +23,68 @@ pub fn encode(
     now: Time,
     out: &mut Writer<'_>,
 ) {
+    match (answer, shape) {
+        (_, Shape::Refused { reply, missing }) => {
+            return refused(answer, reply, missing.as_ref(), shape, out);
+        }
+        (
+            Ok(_),
+            Shape::RefusedRead { reply }
+            | Shape::RefusedGroup { reply }
+            | Shape::RefusedInfo { reply },
+        ) => {
+            return reply.write(out);
+        }
+        _ => {}
+    }
     match answer {
         Ok(answer) => Encoder { protocol, now, out }.answer(answer, shape),
         Err(refusal) => out.error(&words(refusal, shape)),
     }
 }
 
+/// An error of arguments, once the key was asked.
+fn refused(
+    answer: &Result<Answer, Refusal>,
+    reply: &Reply,
+    missing: Option<&Reply>,
+    shape: &Shape,
+    out: &mut Writer<'_>,
+) {
+    match answer {
+        Ok(Answer::Type(Some("string"))) => out.error(WRONG_TYPE.as_bytes()),
+        Ok(Answer::Type(None) | Answer::Value(None)) => missing.unwrap_or(reply).write(out),
+        Ok(_) => reply.write(out),
+        Err(refusal) => match (refusal.code, missing) {
+            (Code::GroupNotFound | Code::StreamNotFound, Some(missing)) => missing.write(out),
+            _ => out.error(&words(refusal, shape)),
+        },
+    }
+}
+
+const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+pub(super) const REQUIRES_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note that \
+    for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
+
 /// Redis's words for a refusal.
 pub fn words(refusal: &Refusal, shape: &Shape) -> Vec<u8> {
-    const REQUIRES_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note that for \
-        CREATE you may want to use the MKSTREAM option to create an empty stream automatically.";
     let detail = |name: &str| {
         let value = refusal.details.as_ref().and_then(|details| details.get(name));
         value.and_then(|value| value.as_str()).unwrap_or_default().to_owned()
     };
     let text = match (refusal.code, shape) {
-        (Code::WrongType, _) => {
-            "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned()
+        (Code::WrongType, _) => WRONG_TYPE.to_owned(),
+        (
+            Code::GroupNotFound,
+            Shape::OfGroup | Shape::RefusedGroup { .. } | Shape::OfInfo | Shape::RefusedInfo { .. },
+        ) => {
+            format!(
+                "NOGROUP No such consumer group '{}' for key name '{}'",
+                detail("group"),
+                detail("stream")
+            )
         }
-        (Code::GroupNotFound, Shape::OfGroup | Shape::OfInfo) => format!(
-            "NOGROUP No such consumer group '{}' for key name '{}'",
-            detail("group"),
-            detail("stream")
-        ),
-        (Code::GroupNotFound, Shape::Read { .. }) => format!(
+        (Code::GroupNotFound, Shape::Read { .. } | Shape::RefusedRead { .. }) => format!(
             "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
             detail("stream"),
             detail("group")
@@ -55,11 +94,16 @@ pub fn words(refusal: &Refusal, shape: &Shape) -> Vec<u8> {
             detail("stream"),
             detail("group")
         ),
-        (Code::StreamNotFound, Shape::OfGroup) => REQUIRES_KEY.to_owned(),
+        (Code::StreamNotFound, Shape::OfGroup | Shape::RefusedGroup { .. }) => {
+            REQUIRES_KEY.to_owned()
+        }
         (Code::StreamNotFound | Code::KeyNotFound, _) => "ERR no such key".to_owned(),
         (Code::GroupExists, _) => "BUSYGROUP Consumer Group name already exists".to_owned(),
         (Code::EntryIdZero, _) => {
             "ERR The ID specified in XADD must be greater than 0-0".to_owned()
+        }
+        (Code::EntryIdTooLow, Shape::OfInfo) if refusal.message == BELOW_DELETED => {
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id".to_owned()
         }
         (Code::EntryIdTooLow, Shape::OfInfo) => {
             "ERR The ID specified in XSETID is smaller than the target stream top item".to_owned()
@@ -94,6 +138,7 @@ struct Encoder<'e, 'w> {
 impl Encoder<'_, '_> {
     fn answer(&mut self, answer: &Answer, shape: &Shape) {
         match (answer, shape) {
+            (_, Shape::Ok) => self.out.simple("OK"),
             (Answer::Done, Shape::Flag) => self.out.integer(1),
             (Answer::NotDone, Shape::Flag) => self.out.integer(0),
             (Answer::Done, _) => self.out.simple("OK"),
@@ -337,7 +382,7 @@ impl Encoder<'_, '_> {
         self.group_position(&full.item);
         self.text("pel-count");
         self.count(full.item.pending);
-        self.text("pel");
+        self.text("pending");
         self.out.array(full.pending.len());
         for item in &full.pending {
             self.out.array(4);
@@ -363,7 +408,7 @@ impl Encoder<'_, '_> {
         self.out.integer(consumer.active_at.map_or(-1, |at| at.0));
         self.text("pel-count");
         self.count(consumer.pending);
-        self.text("pel");
+        self.text("pending");
         self.out.array(pending.len());
         for item in pending {
             self.out.array(3);

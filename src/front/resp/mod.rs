@@ -9,7 +9,6 @@ mod connection;
 pub mod door;
 mod encode;
 pub mod frame;
-mod glob;
 mod info;
 pub mod inline;
 pub mod number;

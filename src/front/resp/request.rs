@@ -60,16 +60,35 @@ impl Request {
     pub fn malformed(&self, malformed: Malformed) -> Reply {
         match malformed {
             Malformed::Unrecognized { left } => {
-                let at = self.args.len().checked_sub(left + 1);
-                let option = at.and_then(|at| self.args.get(at));
                 let mut text = b"ERR Unrecognized XCLAIM option '".to_vec();
-                text.extend_from_slice(echo(option.unwrap_or(&self.name), ECHO_BYTES_MAX));
+                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
                 text.push(b'\'');
                 Reply::error(text)
             }
+            Malformed::Unsupported { left } => {
+                let mut text = b"ERR Unsupported option ".to_vec();
+                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
+                Reply::error(text)
+            }
             Malformed::Subcommand(command) => self.unknown_subcommand(command),
+            Malformed::SubcommandSyntax(command) => {
+                let mut text =
+                    b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+                let given = self.args.first().unwrap_or(&self.name);
+                text.extend_from_slice(echo(given, ECHO_BYTES_MAX));
+                text.extend_from_slice(
+                    format!("'. Try {} HELP.", command.to_uppercase()).as_bytes(),
+                );
+                Reply::error(text)
+            }
             other => Reply::from(other),
         }
+    }
+
+    /// The argument with so many behind it.
+    fn from_end(&self, left: usize) -> &Bytes {
+        let at = self.args.len().checked_sub(left + 1);
+        at.and_then(|at| self.args.get(at)).unwrap_or(&self.name)
     }
 
     /// Redis's answer to a first argument that is no subcommand of `command`.
@@ -225,8 +244,14 @@ pub enum Malformed {
     Unrecognized {
         left: usize,
     },
+    /// An option that EXPIRE does not know, with so many arguments behind it.
+    Unsupported {
+        left: usize,
+    },
     /// A subcommand that this command does not know.
     Subcommand(&'static str),
+    /// What follows this subcommand of a command is not understood.
+    SubcommandSyntax(&'static str),
 }
 
 impl fmt::Display for Malformed {
@@ -243,7 +268,8 @@ impl fmt::Display for Malformed {
             }
             Malformed::Text(text) => text,
             Malformed::Unrecognized { .. } => "ERR Unrecognized XCLAIM option",
-            Malformed::Subcommand(command) => {
+            Malformed::Unsupported { .. } => "ERR Unsupported option",
+            Malformed::Subcommand(command) | Malformed::SubcommandSyntax(command) => {
                 return write!(f, "ERR unknown subcommand of '{command}'");
             }
         })

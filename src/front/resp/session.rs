@@ -12,6 +12,7 @@ use super::reply::Reply;
 use super::request::{Request, Word, is_word};
 use super::writer::Protocol;
 use crate::appliance::presence::Places;
+use crate::base::glob;
 use crate::base::time::Time;
 use crate::model::stream::DATABASES;
 
@@ -23,12 +24,22 @@ const CLIENT_NAME_MAX: usize = 256;
 /// The version whose behaviour is spoken.
 pub const REDIS_VERSION: &str = "7.4.2";
 
+/// A command of a transaction.
+#[derive(Debug)]
+pub enum Queued {
+    Ask(Ask),
+    /// Answered already, or not understood: told when it is its turn.
+    Ready(Reply),
+}
+
 /// A transaction that is being queued.
 #[derive(Debug, Default)]
 pub struct Multi {
-    pub queued: Vec<Ask>,
+    pub queued: Vec<Queued>,
     /// A command was refused while queueing: EXEC does nothing.
     pub broken: bool,
+    /// Database and protocol before it, which come back when nothing is done.
+    pub before: (u8, Protocol),
 }
 
 /// The state of one connection.
@@ -281,9 +292,9 @@ fn config(request: &Request) -> Reply {
     match (Word::new(&args[0]).as_str(), args.len()) {
         ("GET", 2..) => {
             let asked = |name: &str| {
-                args[1..].iter().any(|pattern| {
-                    super::glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())
-                })
+                args[1..]
+                    .iter()
+                    .any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
             };
             let found = SETTINGS.iter().filter(|(name, _)| asked(name));
             Reply::Map(found.map(|(name, value)| (Reply::text(name), Reply::text(value))).collect())

@@ -224,6 +224,11 @@ pub enum Command {
         group: Bytes,
         consumer: Bytes,
     },
+    /// Whether each of the streams is there and has the group.
+    HasGroup {
+        keys: Vec<KeyName>,
+        group: Bytes,
+    },
     StreamInfo {
         key: KeyName,
     },
@@ -267,6 +272,11 @@ pub enum Command {
         db: u8,
         after: u64,
         count: u64,
+    },
+    /// Every key that fits a pattern.
+    Keys {
+        db: u8,
+        pattern: Bytes,
     },
     Rename {
         from: KeyName,
@@ -438,6 +448,8 @@ impl Command {
                 | Command::Type { .. }
                 | Command::Expires { .. }
                 | Command::Scan { .. }
+                | Command::Keys { .. }
+                | Command::HasGroup { .. }
                 | Command::Size { .. }
                 | Command::Get { .. }
                 | Command::GetMany { .. }

@@ -1,6 +1,8 @@
 //! All keys of a database: listing them and removing them, a bounded piece at a time.
 
+use crate::base::glob;
 use crate::base::time::Time;
+use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::DATABASES;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::key as keys;
@@ -32,6 +34,34 @@ pub(super) fn scan(
         }
     }
     Ok(Answer::Scanned { keys: listed, next })
+}
+
+/// Keys that one listing of all names may answer.
+pub const KEYS_MAX: usize = 1_000_000;
+/// Keys that are looked at together.
+const KEYS_TOGETHER: usize = 10_000;
+
+/// The names of all keys that fit a pattern.
+pub(super) fn keys(rows: &dyn Rows, now: Time, db: u8, pattern: &[u8]) -> Result<Answer, Stop> {
+    let mut names = Vec::new();
+    let mut after = None;
+    loop {
+        let found = keys::list(rows, db, after, KEYS_TOGETHER)?;
+        after = found.last().map(|(number, _)| *number);
+        let more = found.len() == KEYS_TOGETHER;
+        for (_, name) in found {
+            if glob::matches(pattern, &name.name) && get(rows, now, &name)?.is_some() {
+                names.push(Some(name.name));
+            }
+        }
+        if names.len() > KEYS_MAX {
+            let message = format!("more than {KEYS_MAX} keys fit: use SCAN");
+            return Err(Refusal::new(Code::TooLarge, message).into());
+        }
+        if !more {
+            return Ok(Answer::Values(names));
+        }
+    }
 }
 
 /// Removes at most `limit` keys. When one of them holds runs the whole piece is refused and none

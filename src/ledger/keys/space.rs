@@ -124,6 +124,7 @@ pub fn ask(rows: &dyn Rows, now: Time, command: &Command) -> Result<Answer, Stop
             let entry = get(rows, now, key)?;
             Ok(Answer::Expires(entry.map(|entry| entry.expires_at)))
         }
+        Command::Keys { db, pattern } => scan::keys(rows, now, *db, pattern),
         Command::Scan { db, after, count } => Ok(scan::scan(rows, now, *db, *after, *count)?),
         Command::Size { db } => Ok(Answer::Count(counter(rows, &count::keys(*db))?)),
         _ => Err(Fault::Corrupt("a command without an answer".into()).into()),

@@ -171,6 +171,9 @@ fn pending_of(
     Ok(found)
 }
 
+/// What an id is told that lies below what was deleted.
+pub const BELOW_DELETED: &str = "the id is below the highest deleted one";
+
 /// Sets the figures of a stream by hand.
 pub fn set_stream(
     tx: &mut Tx<'_>,
@@ -182,9 +185,6 @@ pub fn set_stream(
     let mut opened = Opened::find(tx, key)?.ok_or_else(|| no_stream(key))?;
     let refuse = |code, message: &str| Stop::from(Refusal::new(code, message));
     let max_deleted = max_deleted.filter(|id| *id != StreamId::MIN);
-    if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
-        return Err(refuse(Code::EntryIdTooLow, "the id is below the highest deleted one"));
-    }
     if opened.stream.length > 0 {
         let top = super::range_last(tx, &opened)?;
         if last < top {
@@ -193,6 +193,9 @@ pub fn set_stream(
         if added.is_some_and(|added| added < opened.stream.length) {
             return Err(refuse(Code::InvalidField, "fewer entries added than there are"));
         }
+    }
+    if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
+        return Err(refuse(Code::EntryIdTooLow, BELOW_DELETED));
     }
     opened.stream.last = last;
     if let Some(added) = added {

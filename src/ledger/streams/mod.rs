@@ -32,12 +32,20 @@ pub fn ask(rows: &dyn Rows, now: Time, command: &Command) -> Result<Option<Answe
         Command::Range { key, from, to, newest_first, count } => {
             Answer::Entries(match open::look(rows, now, key)? {
                 None => Vec::new(),
+                // Not a range without entries, but no range: Redis tells the two apart.
+                Some(_) if *count == Some(0) => return Ok(Some(Answer::Read(Vec::new()))),
                 Some(stream) => read::range(rows, &stream, (*from, *to), *newest_first, *count)?,
             })
         }
         Command::Read { keys, count } => read::read(rows, now, keys, *count)?,
         Command::PendingSummary { key, group } => info::pending_summary(rows, now, key, group)?,
         Command::PendingRange(range) => Answer::Pending(info::pending_range(rows, now, range)?),
+        Command::HasGroup { keys, group } => {
+            for key in keys {
+                open::look_group(rows, now, key, group)?;
+            }
+            Answer::Done
+        }
         Command::StreamInfo { key } => Answer::Stream(Box::new(info::stream(rows, now, key)?)),
         Command::StreamFull { key, count } => info::full(rows, now, key, *count)?,
         Command::GroupsInfo { key } => Answer::Groups(info::groups_of(rows, now, key)?),

@@ -303,14 +303,16 @@ impl Reader<'_, '_, '_> {
         })?;
         let mut delivered = Vec::with_capacity(rows.len());
         for (id, row) in rows {
-            let again =
-                Pending { delivered_at: self.tx.now(), deliveries: row.deliveries + 1, ..row };
-            self.party.save_pending(self.tx, id, Some(&row), Some(&again));
             let content = match id >= self.opened.stream.first {
                 true => entries::get(self.tx, stream, id)?,
                 false => None,
             };
             let fields = content.map(|content| fields_of(self.tx, content)).transpose()?.flatten();
+            if fields.is_some() {
+                let deliveries = row.deliveries + 1;
+                let again = Pending { delivered_at: self.tx.now(), deliveries, ..row };
+                self.party.save_pending(self.tx, id, Some(&row), Some(&again));
+            }
             delivered.push(Delivered { id, fields, claimed: None });
         }
         if !delivered.is_empty() {

@@ -7,7 +7,7 @@ use crate::appliance::requests::Command;
 use crate::front::resp::asked::{Asked, Shape};
 use crate::front::resp::request::{Arguments, Malformed};
 use crate::front::resp::stream_id;
-use crate::model::stream::{Start, StreamId};
+use crate::model::stream::Start;
 
 type Parsed = Result<Asked, Malformed>;
 
@@ -24,8 +24,6 @@ const FULL_COUNT: u64 = 10;
 fn group_start(text: &Bytes) -> Result<Start, Malformed> {
     match &text[..] {
         b"$" => Ok(Start::End),
-        b"-" => Ok(Start::After(StreamId::MIN)),
-        b"+" => Ok(Start::After(StreamId::MAX)),
         _ => stream_id::exact(text, 0).map(Start::After),
     }
 }
@@ -46,8 +44,9 @@ fn xgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
         if fits { Ok(()) } else { Err(Malformed::Arity(name)) }
     };
     let command = match word.as_str() {
+        "HELP" if given == 0 => return help(XGROUP_HELP),
         "CREATE" => {
-            arity((3..=6).contains(&given), "xgroup|create")?;
+            arity(given >= 3, "xgroup|create")?;
             let key = scope.key(args.next()?)?;
             let group = checked(args.next()?)?;
             let start = args.next()?;
@@ -58,23 +57,24 @@ fn xgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
                 } else if args.len() > 1 && args.accept("ENTRIESREAD") {
                     read = entries_read(args)?;
                 } else {
-                    return Err(Malformed::Syntax);
+                    return Err(Malformed::SubcommandSyntax("xgroup"));
                 }
             }
             let start = group_start(start)?;
             Command::GroupCreate { key, group, start, create_stream, entries_read: read }
         }
         "SETID" => {
-            arity(given == 3 || given == 5, "xgroup|setid")?;
+            arity(given >= 3, "xgroup|setid")?;
             let key = scope.key(args.next()?)?;
             let group = checked(args.next()?)?;
             let start = args.next()?;
             let mut read = None;
             if !args.is_empty() {
-                if !args.accept("ENTRIESREAD") {
-                    return Err(Malformed::Syntax);
+                if args.len() != 2 || !args.accept("ENTRIESREAD") {
+                    return Err(Malformed::SubcommandSyntax("xgroup"));
                 }
                 read = entries_read(args)?;
+                args.end().map_err(|_| Malformed::SubcommandSyntax("xgroup"))?;
             }
             let start = group_start(start)?;
             Command::GroupSetId { key, group, start, entries_read: read }
@@ -102,6 +102,7 @@ fn xinfo(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let word = args.next_word()?;
     let given = args.len();
     let command = match word.as_str() {
+        "HELP" if given == 0 => return help(XINFO_HELP),
         "STREAM" => {
             if given == 0 {
                 return Err(Malformed::Arity("xinfo|stream"));
@@ -110,16 +111,17 @@ fn xinfo(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
             if args.is_empty() {
                 return shaped(Command::StreamInfo { key }, Shape::OfInfo);
             }
-            if !args.accept("FULL") {
-                return Err(Malformed::Syntax);
+            let syntax = Malformed::SubcommandSyntax("xinfo");
+            let full = args.accept("FULL");
+            if !full || !matches!(args.len(), 0 | 2) {
+                return Err(syntax);
             }
             let mut count = FULL_COUNT;
             if !args.is_empty() {
                 if !args.accept("COUNT") {
-                    return Err(Malformed::Syntax);
+                    return Err(syntax);
                 }
                 count = u64::try_from(args.next_i64()?).unwrap_or(FULL_COUNT);
-                args.end()?;
             }
             Command::StreamFull { key, count }
         }
@@ -163,4 +165,27 @@ fn xsetid(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
         }
     }
     shaped(Command::SetId { key, last, added, max_deleted }, Shape::OfInfo)
+}
+
+const XGROUP_HELP: &[&str] = &[
+    "XGROUP <subcommand> [<arg> ...], where the subcommands are:",
+    "CREATE key group id|$ [MKSTREAM] [ENTRIESREAD n]: a new group that starts behind id",
+    "SETID key group id|$ [ENTRIESREAD n]: moves the position of a group",
+    "DESTROY key group: removes a group with all that is pending",
+    "CREATECONSUMER key group consumer: a consumer before its first read",
+    "DELCONSUMER key group consumer: removes a consumer with what it has pending",
+    "HELP: these lines",
+];
+
+const XINFO_HELP: &[&str] = &[
+    "XINFO <subcommand> [<arg> ...], where the subcommands are:",
+    "STREAM key: length, ids and both ends of a stream",
+    "STREAM key FULL [COUNT n]: with its entries, groups, consumers and what is pending",
+    "GROUPS key: the groups of a stream",
+    "CONSUMERS key group: the consumers of a group",
+    "HELP: these lines",
+];
+
+fn help(lines: &'static [&'static str]) -> Parsed {
+    Ok(Asked::Text(lines))
 }

@@ -25,6 +25,7 @@ pub(super) const TABLE: &[Entry] = &[
     Entry { name: "pexpiretime", arity: 2, parse: pexpiretime },
     Entry { name: "persist", arity: 2, parse: persist },
     Entry { name: "scan", arity: -2, parse: scan },
+    Entry { name: "keys", arity: 2, parse: keys },
     Entry { name: "rename", arity: 3, parse: rename },
     Entry { name: "renamenx", arity: 3, parse: renamenx },
     Entry { name: "dbsize", arity: 1, parse: dbsize },
@@ -65,7 +66,7 @@ fn expire_in(
     invalid: &'static str,
 ) -> Parsed {
     let key = scope.key(args.next()?)?;
-    let given = number::integer(args.next()?).ok_or(Malformed::Integer)?;
+    let given = args.next()?;
     let mut when = ExpireIf::default();
     while !args.is_empty() {
         match args.next_word()?.as_str() {
@@ -73,7 +74,7 @@ fn expire_in(
             "XX" => when.some = true,
             "GT" => when.later = true,
             "LT" => when.earlier = true,
-            _ => return Err(Malformed::Text("ERR Unsupported option")),
+            _ => return Err(Malformed::Unsupported { left: args.len() }),
         }
     }
     if when.none && (when.some || when.later || when.earlier) {
@@ -84,6 +85,7 @@ fn expire_in(
     if when.later && when.earlier {
         return Err(Malformed::Text("ERR GT and LT options at the same time are not compatible"));
     }
+    let given = number::integer(given).ok_or(Malformed::Integer)?;
     let at = moment(given, unit, since, invalid)?;
     plain(Command::Expire { key, at, when })
 }
@@ -131,8 +133,8 @@ fn persist(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
 
 fn scan(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let text = args.next()?;
-    let after = number::digits(text).filter(|_| !text.is_empty());
-    let after = after.ok_or(Malformed::Text("ERR invalid cursor"))?;
+    // An empty cursor is 0, as in Redis.
+    let after = number::digits(text).ok_or(Malformed::Text("ERR invalid cursor"))?;
     let (mut pattern, mut kind, mut count) = (None, None, SCAN_COUNT);
     while !args.is_empty() {
         let word = args.next_word()?;
@@ -150,6 +152,10 @@ fn scan(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
         }
     }
     shaped(Command::Scan { db: scope.db, after, count }, Shape::Scan { pattern, kind })
+}
+
+fn keys(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
+    plain(Command::Keys { db: scope.db, pattern: args.next()?.clone() })
 }
 
 fn rename(args: &mut Arguments<'_>, scope: Scope) -> Parsed {

@@ -3,6 +3,7 @@
 
 mod groups;
 mod keys;
+mod probe;
 mod streams;
 mod strings;
 
@@ -70,7 +71,6 @@ pub const OF_CONNECTION: &[(&str, Arity)] = &[
     ("function", -2),
     ("hello", -1),
     ("info", -1),
-    ("keys", 2),
     ("lastsave", 1),
     ("memory", -2),
     ("multi", 1),
@@ -82,16 +82,24 @@ pub const OF_CONNECTION: &[(&str, Arity)] = &[
     ("wait", 3),
 ];
 
-/// What is wrong with a request before it is looked at more closely.
+/// What is wrong with a request.
 #[derive(Debug)]
 pub enum Wrong {
     Unknown,
-    Malformed(Malformed),
+    /// Known from name and number of arguments alone: refused also where commands are queued.
+    AtOnce(Malformed),
+    /// Found when it is its turn.
+    WhenDone(Malformed),
 }
 
 impl From<Malformed> for Wrong {
     fn from(malformed: Malformed) -> Wrong {
-        Wrong::Malformed(malformed)
+        match malformed {
+            Malformed::Subcommand(_) => Wrong::AtOnce(malformed),
+            // Subcommands have a number of arguments of their own.
+            Malformed::Arity(name) if name.contains('|') => Wrong::AtOnce(malformed),
+            _ => Wrong::WhenDone(malformed),
+        }
     }
 }
 
@@ -101,11 +109,20 @@ pub fn parse(request: &Request, scope: Scope) -> Result<Asked, Wrong> {
     let found = find(word.as_str());
     match found {
         Some(Found::Data(entry)) => {
-            check_arity(entry.name, entry.arity, request)?;
-            Ok((entry.parse)(&mut request.arguments(), scope)?)
+            check_arity(entry.name, entry.arity, request).map_err(Wrong::AtOnce)?;
+            match (entry.parse)(&mut request.arguments(), scope) {
+                Ok(asked) => Ok(asked),
+                Err(malformed) => match Wrong::from(malformed) {
+                    Wrong::WhenDone(_) => {
+                        let ask = probe::probe(entry.name, request, scope, malformed);
+                        ask.map(Asked::Data).ok_or(Wrong::WhenDone(malformed))
+                    }
+                    wrong => Err(wrong),
+                },
+            }
         }
         Some(Found::Connection(name, arity)) => {
-            check_arity(name, arity, request)?;
+            check_arity(name, arity, request).map_err(Wrong::AtOnce)?;
             Ok(Asked::Connection)
         }
         None => Err(Wrong::Unknown),

@@ -56,8 +56,10 @@ impl TrimOptions {
                     ));
                 }
                 args.next()?;
-                self.roughly = args.accept("~");
-                if !self.roughly {
+                // A lone sign is taken for the number.
+                let signed = args.len() >= 2;
+                self.roughly = signed && args.accept("~");
+                if signed && !self.roughly {
                     args.accept("=");
                 }
                 self.by = Some(match word.as_str() {
@@ -216,8 +218,7 @@ fn range(args: &mut Arguments<'_>, scope: Scope, newest_first: bool) -> Parsed {
         if !args.accept("COUNT") {
             return Err(Malformed::Syntax);
         }
-        // Below zero means all, as in Redis.
-        count = u64::try_from(args.next_i64()?).ok();
+        count = Some(args.next_i64()?.max(0).unsigned_abs());
     }
     plain(Command::Range { key, from, to, newest_first, count })
 }
@@ -332,7 +333,8 @@ fn xreadgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let mut keys = Vec::with_capacity(reading.keys.len());
     for (name, id) in reading.keys.iter().zip(reading.ids) {
         let start = match stream_id::position(id)? {
-            Position::New => GroupStart::New,
+            // The highest id is how Redis writes `>` itself.
+            Position::New | Position::After(StreamId::MAX) => GroupStart::New,
             Position::After(id) => GroupStart::Own(id),
             Position::End => {
                 return Err(Malformed::Text(
@@ -372,12 +374,15 @@ fn xpending(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     if args.is_empty() {
         return plain(Command::PendingSummary { key, group });
     }
+    if !(3..=6).contains(&args.len()) {
+        return Err(Malformed::Syntax);
+    }
     let mut min_idle = Span::ZERO;
     if args.accept("IDLE") {
         min_idle = Span(args.next_i64()?);
-    }
-    if !(3..=4).contains(&args.len()) {
-        return Err(Malformed::Syntax);
+        if args.len() < 3 {
+            return Err(Malformed::Syntax);
+        }
     }
     let (from, to) = (args.next()?, args.next()?);
     let count = u64::try_from(args.next_i64()?).unwrap_or(0);
@@ -434,7 +439,6 @@ fn xclaim(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
                 claim.deliveries = u64::try_from(count).ok();
             }
             "LASTID" if more => claim.last_id = Some(args.next_id()?),
-            _ if claim.ids.is_empty() => return Err(Malformed::StreamId),
             _ => return Err(Malformed::Unrecognized { left: args.len() }),
         }
     }
@@ -453,7 +457,8 @@ fn xautoclaim(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
         match args.next_word()?.as_str() {
             "COUNT" if !args.is_empty() => {
                 let text = Malformed::Text("ERR COUNT must be > 0");
-                let given = number::integer(args.next()?).filter(|count| *count > 0);
+                let given = number::integer(args.next()?)
+                    .filter(|count| (1..=i64::MAX / 16).contains(count));
                 count = given.ok_or(text)?.unsigned_abs();
             }
             "JUSTID" => just_ids = true,

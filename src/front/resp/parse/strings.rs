@@ -6,6 +6,7 @@ use crate::appliance::requests::Command;
 use crate::appliance::requests::command::{Expiry, SetIf};
 use crate::base::time::Time;
 use crate::front::resp::asked::{Asked, Shape};
+use crate::front::resp::number;
 use crate::front::resp::request::{Arguments, Malformed};
 
 type Parsed = Result<Asked, Malformed>;
@@ -40,47 +41,65 @@ fn mget(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     plain(Command::GetMany { keys: scope.keys(args.rest())? })
 }
 
-/// An expiry option and its number; `None` when the word is no such option.
-fn expiry(
-    word: &str,
-    args: &mut Arguments<'_>,
-    scope: Scope,
-    invalid: &'static str,
-) -> Result<Option<Expiry>, Malformed> {
-    let (unit, since) = match word {
-        "EX" => (1_000, scope.now),
-        "PX" => (1, scope.now),
-        "EXAT" => (1_000, Time(0)),
-        "PXAT" => (1, Time(0)),
-        _ => return Ok(None),
-    };
-    let given = args.next_i64()?;
-    if given <= 0 {
-        return Err(Malformed::Text(invalid));
+/// An expiry option as it was written: its unit, from when it counts, and its number.
+#[derive(Clone, Copy)]
+struct Until<'a> {
+    unit: i64,
+    since: Time,
+    number: &'a [u8],
+}
+
+impl<'a> Until<'a> {
+    /// `None` when the word is no such option.
+    fn accept(
+        word: &str,
+        args: &mut Arguments<'a>,
+        scope: Scope,
+    ) -> Result<Option<Until<'a>>, Malformed> {
+        let (unit, since) = match word {
+            "EX" => (1_000, scope.now),
+            "PX" => (1, scope.now),
+            "EXAT" => (1_000, Time(0)),
+            "PXAT" => (1, Time(0)),
+            _ => return Ok(None),
+        };
+        Ok(Some(Until { unit, since, number: args.next()? }))
     }
-    Ok(Some(Expiry::At(moment(given, unit, since, invalid)?)))
+
+    /// Its number is read last, when all else is known to be right.
+    fn read(self, invalid: &'static str) -> Result<Expiry, Malformed> {
+        let given = number::integer(self.number).ok_or(Malformed::Integer)?;
+        if given <= 0 {
+            return Err(Malformed::Text(invalid));
+        }
+        Ok(Expiry::At(moment(given, self.unit, self.since, invalid)?))
+    }
 }
 
 fn set(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let key = scope.key(args.next()?)?;
     let value = args.next()?.clone();
-    let (mut when, mut until, mut get) = (SetIf::Always, Expiry::None, false);
+    let (mut when, mut keep, mut get, mut until) = (SetIf::Always, false, false, None);
     while !args.is_empty() {
         let word = args.next_word()?;
         match word.as_str() {
-            "NX" if when == SetIf::Always => when = SetIf::Missing,
-            "XX" if when == SetIf::Always => when = SetIf::Exists,
+            "NX" if when != SetIf::Exists => when = SetIf::Missing,
+            "XX" if when != SetIf::Missing => when = SetIf::Exists,
             "GET" => get = true,
-            "KEEPTTL" if until == Expiry::None => until = Expiry::Keep,
-            word if until == Expiry::None && !args.is_empty() => {
-                let invalid = "ERR invalid expire time in 'set' command";
-                until = expiry(word, args, scope, invalid)?.ok_or(Malformed::Syntax)?;
+            "KEEPTTL" if until.is_none() => keep = true,
+            word if until.is_none() && !keep && !args.is_empty() => {
+                until = Some(Until::accept(word, args, scope)?.ok_or(Malformed::Syntax)?);
             }
             _ => return Err(Malformed::Syntax),
         }
     }
+    let expiry = match until {
+        Some(until) => until.read("ERR invalid expire time in 'set' command")?,
+        None if keep => Expiry::Keep,
+        None => Expiry::None,
+    };
     let shape = if get { Shape::Before } else { Shape::OrNull };
-    shaped(Command::Set { key, value, when, expiry: until, get }, shape)
+    shaped(Command::Set { key, value, when, expiry, get }, shape)
 }
 
 fn mset_pairs(
@@ -150,19 +169,22 @@ fn getdel(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
 
 fn getex(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let key = scope.key(args.next()?)?;
-    let mut until = None;
+    let (mut persist, mut until) = (false, None);
     while !args.is_empty() {
         let word = args.next_word()?;
         match word.as_str() {
-            "PERSIST" if until.is_none() => until = Some(Expiry::None),
-            word if until.is_none() && !args.is_empty() => {
-                let invalid = "ERR invalid expire time in 'getex' command";
-                until = Some(expiry(word, args, scope, invalid)?.ok_or(Malformed::Syntax)?);
+            "PERSIST" if until.is_none() => persist = true,
+            word if until.is_none() && !persist && !args.is_empty() => {
+                until = Some(Until::accept(word, args, scope)?.ok_or(Malformed::Syntax)?);
             }
             _ => return Err(Malformed::Syntax),
         }
     }
-    plain(Command::GetExpire { key, expiry: until })
+    let expiry = match until {
+        Some(until) => Some(until.read("ERR invalid expire time in 'getex' command")?),
+        None => persist.then_some(Expiry::None),
+    };
+    plain(Command::GetExpire { key, expiry })
 }
 
 fn incr(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
