@@ -50,13 +50,11 @@ fn suite(name: &str) {
 }
 
 #[test]
-#[ignore = "the Redis front differs still"]
 fn s19_workers_of_today_are_understood() {
     suite("redis-py-5");
 }
 
 #[test]
-#[ignore = "the Redis front differs still"]
 fn s19_workers_of_tomorrow_are_understood() {
     suite("redis-py-8");
 }

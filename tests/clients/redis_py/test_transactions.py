@@ -152,9 +152,10 @@ def test_flush_inside_a_transaction(w):
 
 def test_keys_can_be_listed_inside_a_transaction(w):
     w.call("MULTI")
-    for request in (("SET", "k", "v"), ("KEYS", "*"), ("SCAN", "0"), ("ECHO", "x")):
+    for request in (("SET", "k", "v"), ("KEYS", "*"), ("SCAN", "0"), ("XINFO", "HELP")):
         assert w.call(*request) == "QUEUED"
-    assert w.call("EXEC") == ["OK", ["k"], ["0", ["k"]], "x"]
+    answers = w.call("EXEC")
+    assert answers[:3] == ["OK", ["k"], ["0", ["k"]]] and len(answers[3]) > 5
 
 
 def test_bad_value_fails_alone(w):

@@ -128,6 +128,9 @@ def test_extreme_ids_work(one):
     entries = one.call("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")[0][1]
     assert [entry[0] for entry in entries] == [f"{TOP}-{TOP}"]
     assert one.call("XPENDING", "s", "g")[:3] == [1, f"{TOP}-{TOP}", f"{TOP}-{TOP}"]
+    assert one.call("XDEL", "s", f"{TOP}-0") == 1
+    assert one.call("XTRIM", "s", "MINID", f"{TOP}-{TOP}") == 3
+    assert one.call("XTRIM", "s", "MAXLEN", "0") == 1
 
 
 def test_commands_are_found_in_any_case(one):
