@@ -24,4 +24,6 @@ pub mod server;
 mod session;
 mod socket;
 pub mod stream_id;
+#[cfg(test)]
+mod world;
 pub mod writer;

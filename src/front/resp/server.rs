@@ -14,6 +14,9 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::door::Door;
 
+#[cfg(test)]
+mod tests;
+
 /// Pause after an accept that failed: most likely there are no file handles left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections above the limit that are told so at the same time; any more are just closed.
