@@ -1,6 +1,8 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod streams;
+
 use axum::routing::{delete, get, post, put};
 
 use super::describe::{Operation, shape};
@@ -40,6 +42,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Runs",
         "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
     ),
+    (
+        "streams",
+        "Streams",
+        "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
+    ),
     ("outbox", "Outbox", "What Tidegate still has to deliver, what is out, and what gave up."),
     (
         "endpoints",
@@ -55,7 +62,25 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &joined::<{ MAIN.len() + streams::STREAMS.len() }>();
+
+/// The parts of the table, one after another.
+const fn joined<const N: usize>() -> [Operation; N] {
+    let parts = [MAIN, streams::STREAMS];
+    let mut all = [PLAIN; N];
+    let (mut part, mut at, mut filled) = (0, 0, 0);
+    while part < parts.len() {
+        if at == parts[part].len() {
+            (part, at) = (part + 1, 0);
+        } else {
+            all[filled] = parts[part][at];
+            (at, filled) = (at + 1, filled + 1);
+        }
+    }
+    all
+}
+
+const MAIN: &[Operation] = &[
     Operation {
         method: "PUT",
         path: "/v1/tasks/{name}",
