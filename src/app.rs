@@ -29,6 +29,7 @@ use crate::store::fault::Fault;
 use crate::store::open::{OpenError, RepairProgress, open_dir};
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
+use crate::work::fleet;
 
 /// How long deliveries that are out may take at the end.
 const DRAIN: Span = Span::from_secs(20);
@@ -102,6 +103,14 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let pulse = Arc::new(Pulse::default());
     let duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
+        tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
+        tokio::spawn(fleet::requeue(
+            appliance.clone(),
+            settings.floors.clone(),
+            clock.now(),
+            stop.clone(),
+        )),
+        tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
     ];

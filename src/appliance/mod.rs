@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod fleet;
 pub mod intake;
 pub mod outbox;
 pub mod overview;

@@ -6,6 +6,7 @@ pub mod describe;
 pub mod door;
 pub mod endpoints;
 pub mod error;
+pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod live;

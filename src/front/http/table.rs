@@ -5,7 +5,7 @@ use axum::routing::{delete, get, post, put};
 
 use super::describe::{Operation, shape};
 use super::run_json::RunJson;
-use super::{endpoints, health, live, outbox, runs, runs_create, status, tasks};
+use super::{endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
 
 const SCOPE: [(&str, &str, &str); 2] = [
     ("org", "name", "Look only among the runs of this org."),
@@ -45,6 +45,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "endpoints",
         "Endpoints",
         "The receivers of push tasks: every push task has one of its own name.",
+    ),
+    (
+        "fleet",
+        "Fleet",
+        "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
     ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
@@ -379,6 +384,97 @@ pub const OPERATIONS: &[Operation] = &[
         example: r#"{"overlap": "24h"}"#,
         answers: &[(200, "The new secret.")],
         handler: || post(endpoints::rotate_secret),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/workers",
+        section: "fleet",
+        summary: "Get the fleet",
+        answer: Some(shape::<fleet::FleetJson>),
+        answers: &[(200, "Every type of workers with its workers.")],
+        handler: || get(fleet::workers),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/workers/{stream}/{consumer}/heartbeat",
+        section: "fleet",
+        summary: "Say that a worker is alive",
+        notes: &[
+            "Counts for 15 s; send it every 5 s. What a worker holds is not given to another one while it lasts.",
+            "Workers that read with a Redis client need none: their open connection is their sign of life.",
+        ],
+        body: Some(shape::<fleet::Heartbeat>),
+        example: r#"{"task_limit": 10, "info": {"host": "a7"}}"#,
+        answers: &[(200, "Taken.")],
+        handler: || post(fleet::heartbeat),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/workers/{stream}/{consumer}/shutdown",
+        section: "fleet",
+        summary: "Say that a worker stops",
+        notes: &["A worker that goes without it, and without a heartbeat, has crashed."],
+        body: Some(shape::<fleet::Shutdown>),
+        answers: &[(200, "Taken."), (404, "The worker was never seen.")],
+        handler: || post(fleet::shutdown),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/history/events",
+        section: "fleet",
+        summary: "List what happened to the fleet",
+        query: &[
+            ("type", "scale_up | scale_down | crash", "Only such events."),
+            ("worker", "name", "Only of this type of workers."),
+            ("severity", "info | critical", "Only of this severity."),
+            ("limit", "1-1000", "100 unless given."),
+            ("cursor", "text", "`next_cursor` of the page before."),
+        ],
+        answer: Some(shape::<fleet::EventsJson>),
+        answers: &[(200, "Newest first.")],
+        handler: || get(fleet::events),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/cleanup",
+        section: "fleet",
+        summary: "Tidy up streams",
+        notes: &[
+            "Cuts off what every group of a stream has read and acknowledged, and removes consumers that hold nothing and are gone for an hour.",
+        ],
+        answers: &[(200, "What was removed.")],
+        handler: || post(fleet::cleanup),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/reclaim-dead-consumers",
+        section: "fleet",
+        summary: "Give up the work of dead consumers",
+        notes: &[
+            "Drops the entries that they hold. Runs are never dropped: they go to the next worker by themselves.",
+        ],
+        body: Some(shape::<fleet::Reclaim>),
+        example: r#"{"min_idle_seconds": 3600, "dry_run": true}"#,
+        answers: &[(200, "What was dropped, or would be.")],
+        handler: || post(fleet::reclaim),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/forget-worker",
+        section: "fleet",
+        summary: "Forget a type of workers",
+        body: Some(shape::<fleet::Forget>),
+        example: r#"{"name": "resize"}"#,
+        answers: &[
+            (200, "Forgotten; it is learnt again when one of them beats."),
+            (404, "It is not known."),
+        ],
+        handler: || post(fleet::forget),
         ..PLAIN
     },
     Operation {

@@ -239,7 +239,11 @@ impl Connection {
             },
             _ => {
                 let door = self.door.clone();
-                self.session.answer(request, &door)
+                let reply = self.session.answer(request, &door);
+                if matches!(word, "CLIENT" | "HELLO" | "SELECT" | "RESET") {
+                    door.note(&self.session);
+                }
+                reply
             }
         }
     }
