@@ -121,7 +121,16 @@ fn values_of_each_page_are_shown() {
             "stream",
             &["12 kB in all", "\\xff", "connected", "resize", "3 more fields", "order=oldest"],
         ),
-        ("workers", &["crashed, last seen alive", "+2 → 5", "1,250 %", "scaled down", "2 stale"]),
+        (
+            "workers",
+            &[
+                "crashed, last seen alive",
+                "+2 → 5",
+                "1,250 %",
+                "scaled down",
+                "2 crashed within a day",
+            ],
+        ),
         ("error", &["404", "run_not_found", "Try again in 2 s"]),
         ("docs", &["/v1/tasks/{name}", "unavailable_read_only", "503"]),
     ] {

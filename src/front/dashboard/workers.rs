@@ -30,12 +30,15 @@ pub struct WorkerCard {
     pub href: String,
     pub state: Badge,
     pub alive: u64,
-    /// `None` when it cannot be known.
-    pub backlog: Option<u64>,
+    /// Length of its stream.
+    pub backlog: u64,
+    /// What the group furthest behind has still to read; `None` when it cannot be known.
+    pub lag: Option<u64>,
+    pub pending: u64,
     /// Tasks that all of them take at once; `None` when they do not say.
     pub capacity: Option<u64>,
     pub used: Utilisation,
-    /// What else there is to say, for example `2 stale` or `crashed, last seen alive 3 min ago`.
+    /// What else there is to say, for example `2 crashed within a day`.
     pub caption: String,
     /// Since when it is in this state.
     pub since: When,
@@ -75,8 +78,7 @@ impl Utilisation {
 pub fn state_badge(state: &str) -> Badge {
     let (tone, icon) = match state {
         "alive" => (Tone::Green, "check"),
-        "scaled_down" => (Tone::Gray, "pause"),
-        "stale" => (Tone::Yellow, "warn"),
+        "scaled_down" | "stopped" => (Tone::Gray, "pause"),
         "crashed" => (Tone::Red, "cross"),
         _ => (Tone::Gray, "dot"),
     };
@@ -84,7 +86,7 @@ pub fn state_badge(state: &str) -> Badge {
 }
 
 /// What a card says below its figures.
-pub fn caption(state: &str, stale: u64, seen_alive: Option<Time>, now: Time) -> String {
+pub fn caption(state: &str, crashed: u64, seen_alive: Option<Time>, now: Time) -> String {
     let seen = |word: &str| match seen_alive {
         Some(at) => format!("{word}, last seen alive {}", text::relative(at, now)),
         None => word.to_owned(),
@@ -92,9 +94,12 @@ pub fn caption(state: &str, stale: u64, seen_alive: Option<Time>, now: Time) -> 
     match state {
         "crashed" => seen("crashed"),
         "scaled_down" => seen("scaled down"),
-        _ if stale > 0 => format!("{} stale", text::count(stale)),
+        _ if crashed > 0 => format!("{} crashed within a day", text::count(crashed)),
         "alive" => String::new(),
-        _ => seen("none yet"),
+        _ => match seen_alive {
+            Some(at) => format!("last seen alive {}", text::relative(at, now)),
+            None => "none yet".to_owned(),
+        },
     }
 }
 
@@ -167,9 +172,10 @@ mod tests {
         let (now, seen) = (Time(1_000_000), Some(Time(700_000)));
         assert_eq!(caption("crashed", 0, seen, now), "crashed, last seen alive 5 min ago");
         assert_eq!(caption("scaled_down", 2, None, now), "scaled down");
-        assert_eq!(caption("alive", 2, seen, now), "2 stale");
+        assert_eq!(caption("alive", 2, seen, now), "2 crashed within a day");
         assert_eq!(caption("alive", 0, seen, now), "");
         assert_eq!(caption("unknown", 0, None, now), "none yet");
+        assert_eq!(caption("unknown", 0, seen, now), "last seen alive 5 min ago");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use askama::Template;
 use axum::Router;
@@ -44,6 +45,7 @@ pub fn routes() -> Router<Front> {
         .route("/runs/{id}/replay", post(actions::replay_run))
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
+        .route("/workers", get(workers::show))
         .route("/outbox", get(outbox::show))
         .route("/outbox/replay", post(outbox::replay))
         .route("/outbox/pauses", post(outbox::pause))

@@ -162,7 +162,16 @@ fn location(response: &Response<Body>) -> &str {
 #[tokio::test]
 async fn every_page_answers_without_data() {
     let house = House::new();
-    for path in ["/", "/runs", "/streams", "/outbox", "/outbox?state=dead", "/endpoints", "/docs"] {
+    for path in [
+        "/",
+        "/runs",
+        "/streams",
+        "/workers",
+        "/outbox",
+        "/outbox?state=dead",
+        "/endpoints",
+        "/docs",
+    ] {
         let response = house.send(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");

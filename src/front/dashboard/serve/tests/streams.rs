@@ -4,8 +4,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::{HOSTILE, House};
+use crate::appliance::fleet::Beat;
 use crate::appliance::requests::Command;
 use crate::appliance::requests::command::{Add, Expiry, ReadGroup, SetIf};
+use crate::base::time::Time;
 use crate::model::stream::{Fields, GroupStart, KeyName, NewId, Start, StreamId};
 
 #[tokio::test]
@@ -90,4 +92,31 @@ async fn entries_that_are_runs_link_to_them() {
     let (_, page) = house.page("/streams/jobs").await;
     assert!(page.contains(&format!("href=\"/runs/{}\"", run["id"].as_str().unwrap())), "{run}");
     assert!(page.contains("queued"));
+}
+
+#[tokio::test]
+async fn workers_are_shown_by_type() {
+    let house = House::new();
+    let (_, page) = house.page("/workers").await;
+    assert!(page.contains("No workers yet") && page.contains("XREADGROUP GROUP workers me"));
+    let beat = Beat {
+        stream: "jobs".to_owned(),
+        consumer: HOSTILE.to_owned(),
+        started_at: None,
+        task_limit: 4,
+        info: None,
+    };
+    house.appliance.worker_beat(beat).await.unwrap();
+    house.appliance.fleet_tick(Time(0)).await.unwrap();
+    let (status, page) = house.page("/workers").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(!page.contains(HOSTILE));
+    for part in ["alive", "href=\"/streams/jobs\"", "<dd>4</dd>", "0 %", "+1 → 1", "&#60;b&#62;"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    house.appliance.worker_shutdown("jobs".to_owned(), HOSTILE.to_owned()).await.unwrap();
+    house.appliance.fleet_tick(Time(0)).await.unwrap();
+    let (_, page) = house.page("/workers").await;
+    assert!(page.contains("scaled down, last seen alive"), "{page}");
 }
