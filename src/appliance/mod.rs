@@ -16,6 +16,8 @@ pub mod receivers;
 pub mod requests;
 pub mod runs;
 pub mod start;
+pub mod stream_pulse;
+pub mod streams;
 pub mod tasks;
 pub mod upkeep;
 
