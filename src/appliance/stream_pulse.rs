@@ -62,7 +62,7 @@ impl StreamPulse {
         let known = inner.samples.iter().filter(|(at, _)| *at >= from);
         let mut known = known.filter_map(|(at, added)| Some((*at, *added.get(&stream)?)));
         let (first_at, first) = known.next()?;
-        let (last_at, last) = known.last()?;
+        let (last_at, last) = known.next_back()?;
         let over_s = last_at.since(first_at).as_millis() as f64 / 1_000.0;
         // XSETID can set the counter back.
         (over_s > 0.0 && last >= first).then(|| (last - first) as f64 / over_s)
