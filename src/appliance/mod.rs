@@ -4,6 +4,8 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod callbacks;
+pub mod entries;
 pub mod fleet;
 pub mod intake;
 pub mod outbox;

@@ -20,5 +20,6 @@ mod runs;
 mod runs_keys;
 mod slowloris;
 mod store;
+mod streams;
 mod sync;
 mod world;

@@ -1,6 +1,7 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
 pub mod body;
+pub mod callbacks;
 pub mod deadline;
 pub mod describe;
 pub mod door;
@@ -20,5 +21,9 @@ pub mod runs_create;
 pub mod server;
 pub mod state;
 pub mod status;
+pub mod stream_groups;
+pub mod stream_json;
+pub mod stream_pending;
+pub mod streams;
 pub mod table;
 pub mod tasks;

@@ -1,11 +1,13 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod streams;
+
 use axum::routing::{delete, get, post, put};
 
 use super::describe::{Operation, shape};
 use super::run_json::RunJson;
-use super::{endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
+use super::{callbacks, endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
 
 const SCOPE: [(&str, &str, &str); 2] = [
     ("org", "name", "Look only among the runs of this org."),
@@ -40,6 +42,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Runs",
         "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
     ),
+    (
+        "streams",
+        "Streams",
+        "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
+    ),
     ("outbox", "Outbox", "What Tidegate still has to deliver, what is out, and what gave up."),
     (
         "endpoints",
@@ -55,7 +62,25 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &joined::<{ MAIN.len() + streams::STREAMS.len() }>();
+
+/// The parts of the table, one after another.
+const fn joined<const N: usize>() -> [Operation; N] {
+    let parts = [MAIN, streams::STREAMS];
+    let mut all = [PLAIN; N];
+    let (mut part, mut at, mut filled) = (0, 0, 0);
+    while part < parts.len() {
+        if at == parts[part].len() {
+            (part, at) = (part + 1, 0);
+        } else {
+            all[filled] = parts[part][at];
+            (at, filled) = (at + 1, filled + 1);
+        }
+    }
+    all
+}
+
+const MAIN: &[Operation] = &[
     Operation {
         method: "PUT",
         path: "/v1/tasks/{name}",
@@ -247,6 +272,39 @@ pub const OPERATIONS: &[Operation] = &[
         body: Some(shape::<runs::Heartbeat>),
         example: r#"{"fence": 1}"#,
         handler: || post(runs::heartbeat),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/callbacks",
+        summary: "Expect an answer from outside",
+        notes: &[
+            "`url` is where it is to be sent, once. A run may wait for 1,000 at a time; whichever way it ends, none of them remains.",
+        ],
+        answers: &[(201, "It is waited for.")],
+        answer: Some(shape::<callbacks::CallbackJson>),
+        handler: || post(callbacks::expect),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs/{id}/callbacks",
+        summary: "List the callbacks of a run",
+        answers: &[(200, "Those outstanding, and the answers that came.")],
+        answer: Some(shape::<callbacks::ListJson<'static>>),
+        handler: || get(callbacks::list),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/callbacks/{callback_id}",
+        summary: "Answer a callback",
+        notes: &[
+            "The body is any JSON of at most 64 KiB; it is kept with the run. Each is answered once: then, and after the end of its run, it is 404.",
+        ],
+        query: &[],
+        answers: &[(200, "The answer is kept.")],
+        answer: Some(shape::<callbacks::TakenJson>),
+        handler: || post(callbacks::answer),
         ..RUN
     },
     Operation {

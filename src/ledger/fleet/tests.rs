@@ -1,3 +1,5 @@
+//! The fleet as acts: heartbeats, looks, lost work, tidying.
+
 use super::tick::{Connected, tick};
 use super::*;
 use crate::base::time::Span;
