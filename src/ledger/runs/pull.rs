@@ -74,6 +74,8 @@ pub fn done(tx: &mut Tx<'_>, before: Run, output: Option<Vec<u8>>) -> Result<Run
     save::note(tx, &mut run, "step_done", detail, "worker");
     withdraw(tx, &mut run)?;
     run.step += 1;
+    // A report that is repeated must not count for the next step, which nobody has begun.
+    run.fence += 1;
     run.stream = Some(next);
     run.begin_series();
     run.last_failure = None;

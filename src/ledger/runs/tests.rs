@@ -2,5 +2,7 @@
 
 mod edit;
 mod end;
+mod pull;
+mod pull_ends;
 mod pull_random;
 mod submit;

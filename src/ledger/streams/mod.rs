@@ -12,6 +12,9 @@ pub mod read;
 pub mod requeue;
 pub mod trim;
 
+#[cfg(test)]
+mod tests;
+
 use crate::base::time::Time;
 use crate::ledger::keys::command::{Answer, Command};
 use crate::model::stream::StreamId;
