@@ -299,7 +299,7 @@ impl Play {
             4 => Command::SetId { key, last: id, added: None, max_deleted: None },
             5 => Command::Remove { keys: vec![key] },
             6 => Command::Rename { from: key, to: KeyName::of("c"), only_if_missing: false },
-            _ if id.seq % 2 == 0 => Command::Expire { key, at, when: ExpireIf::default() },
+            _ if id.seq.is_multiple_of(2) => Command::Expire { key, at, when: ExpireIf::default() },
             _ => {
                 let (value, when, expiry) = (Bytes::new(), SetIf::Always, Expiry::At(at));
                 Command::Set { key, value, when, expiry, get: false }
