@@ -26,8 +26,12 @@ struct Appliance {
 
 impl Appliance {
     fn start() -> Appliance {
+        Appliance::start_with(&[])
+    }
+
+    fn start_with(settings: &[(&str, &str)]) -> Appliance {
         let dir = tempfile::tempdir().unwrap();
-        let process = Process::start(dir.path()).expect("it starts");
+        let process = Process::start_with(dir.path(), settings).expect("it starts");
         Appliance { process, _dir: dir }
     }
 }
@@ -132,9 +136,8 @@ fn difference_between_servers_is_found() {
 
 /// Rules 7.1, 7.7, 7.8, 7.12, 7.22 and 7.26 in one story; `tests/fleet/run.py` tells it.
 #[test]
-#[ignore = "needs the fleet: its monitor, and work given back by the server"]
 fn s07_killed_workers_lose_and_double_nothing() {
-    let appliance = Appliance::start();
+    let appliance = Appliance::start_with(&[("TIDEGATE_STREAMS__FLOOR", "5s")]);
     run("tests/clients/run", &["--install", "--only", "redis-py-5"]);
     let to = ["--url", &appliance.process.redis, "--http", &appliance.process.url];
     run_python("tests/fleet/run.py", &to);
