@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::number;
 use super::reply::Reply;
@@ -38,6 +38,22 @@ impl Request {
         Arguments { rest: &self.args }
     }
 
+    /// Bytes of name and arguments.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.args.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// A copy that shares its bytes with no other request.
+    pub fn detached(&self) -> Request {
+        let mut all = BytesMut::with_capacity(self.bytes());
+        for part in std::iter::once(&self.name).chain(&self.args) {
+            all.extend_from_slice(part);
+        }
+        let mut all = all.freeze();
+        let mut copy = |part: &Bytes| all.split_to(part.len());
+        Request { name: copy(&self.name), args: self.args.iter().map(copy).collect() }
+    }
+
     /// Redis's answer to a name that is no command.
     pub fn unknown_command(&self) -> Reply {
         let mut text = b"ERR unknown command '".to_vec();
@@ -61,13 +77,13 @@ impl Request {
         match malformed {
             Malformed::Unrecognized { left } => {
                 let mut text = b"ERR Unrecognized XCLAIM option '".to_vec();
-                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
+                text.extend_from_slice(echo(self.argument_before(left), ECHO_BYTES_MAX));
                 text.push(b'\'');
                 Reply::error(text)
             }
             Malformed::Unsupported { left } => {
                 let mut text = b"ERR Unsupported option ".to_vec();
-                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
+                text.extend_from_slice(echo(self.argument_before(left), ECHO_BYTES_MAX));
                 Reply::error(text)
             }
             Malformed::Subcommand(command) => self.unknown_subcommand(command),
@@ -86,7 +102,7 @@ impl Request {
     }
 
     /// The argument with so many behind it.
-    fn from_end(&self, left: usize) -> &Bytes {
+    fn argument_before(&self, left: usize) -> &Bytes {
         let at = self.args.len().checked_sub(left + 1);
         at.and_then(|at| self.args.get(at)).unwrap_or(&self.name)
     }
