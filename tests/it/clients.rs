@@ -25,13 +25,15 @@ struct Appliance {
 }
 
 impl Appliance {
+    /// One that leaves work with its workers, however idle they say that it is.
     fn start() -> Appliance {
-        Appliance::start_with(&[])
+        Appliance::with_floor("24h")
     }
 
-    fn start_with(settings: &[(&str, &str)]) -> Appliance {
+    fn with_floor(floor: &str) -> Appliance {
         let dir = tempfile::tempdir().unwrap();
-        let process = Process::start_with(dir.path(), settings).expect("it starts");
+        let settings = [("TIDEGATE_STREAMS__FLOOR", floor)];
+        let process = Process::start_with(dir.path(), &settings).expect("it starts");
         Appliance { process, _dir: dir }
     }
 }
@@ -137,7 +139,7 @@ fn difference_between_servers_is_found() {
 /// Rules 7.1, 7.7, 7.8, 7.12, 7.22 and 7.26 in one story; `tests/fleet/run.py` tells it.
 #[test]
 fn s07_killed_workers_lose_and_double_nothing() {
-    let appliance = Appliance::start_with(&[("TIDEGATE_STREAMS__FLOOR", "5s")]);
+    let appliance = Appliance::with_floor("5s");
     run("tests/clients/run", &["--install", "--only", "redis-py-5"]);
     let to = ["--url", &appliance.process.redis, "--http", &appliance.process.url];
     run_python("tests/fleet/run.py", &to);

@@ -157,7 +157,6 @@ def test_keys_can_be_listed_inside_a_transaction(w):
     assert w.call("EXEC") == ["OK", ["k"], ["0", ["k"]], "x"]
 
 
-@pytest.mark.xfail(reason="our front answers HELP at once")
 def test_help_is_queued_like_all_others(w):
     w.call("MULTI")
     assert w.call("XINFO", "HELP") == "QUEUED"
