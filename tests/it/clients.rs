@@ -122,7 +122,6 @@ impl Drop for Redis {
 }
 
 #[test]
-#[ignore = "the Redis front differs still"]
 fn random_requests_are_answered_like_redis() {
     let Some(redis) = Redis::start() else { return };
     let appliance = Appliance::start();

@@ -73,7 +73,7 @@ def test_masked_between_its_versions_only(at, protocol):
     if since == OURS:
         apart, alikes = Between([(7, 4)] * 2, ours=True), [APART]
     else:
-        apart, alikes = Between([(7, 0), since]), [ALIKE, Between([since, since], ours=True)]
+        apart, alikes = Between([(7, 0), since]), [ALIKE, Between([since, since])]
     assert normal(request, old, apart, True) == normal(request, new, apart, True)
     for alike in alikes:
         assert normal(request, old, alike, True) != normal(request, new, alike, True)

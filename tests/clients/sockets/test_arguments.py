@@ -131,7 +131,6 @@ def test_extreme_ids_work(one):
     assert one.call("XTRIM", "s", "MINID", f"{TOP}-{TOP}") == 4
 
 
-@pytest.mark.xfail(reason="our front trims up to the highest id, and not that one")
 def test_highest_id_is_trimmed(one):
     one.call("XADD", "s", f"{TOP}-{TOP}", "a", "b")
     assert one.call("XTRIM", "s", "MAXLEN", "0") == 1
