@@ -2,7 +2,7 @@
 
 `normal` brings a reply into the form in which it is compared. Times are rounded so far that only
 what was asked for shows (`XCLAIM ... IDLE 3000000`), orders that nobody promises are sorted, and
-the differences of the table below are masked, each only between versions that it lies between.
+the differences of the table below are masked, each only between servers that differ in it.
 """
 
 from typing import Callable, NamedTuple
@@ -13,18 +13,35 @@ ROUND_MS = 1_000_000
 """Commands name times in multiples of this; a run takes far less."""
 
 
+OURS = "ours"
+
+
+class Between(NamedTuple):
+    """Which servers are compared."""
+
+    versions: list
+    """What they say that they are, as (major, minor)."""
+    ours: bool = False
+    """One is Tidegate, and one is not."""
+
+    def differ(self, since):
+        if since == OURS:
+            return self.ours
+        return min(self.versions) < since <= max(self.versions)
+
+
 class Difference(NamedTuple):
     """A reply that changed between versions of Redis; Tidegate follows 7.4."""
 
-    since: tuple
-    """The first version that answers in the new way."""
+    since: tuple | str
+    """The first version that answers in the new way; or `OURS`, for what only Tidegate does."""
     why: str
     masks: Callable
     """`masks(request, reply, deletes)` gives the reply without what changed."""
 
 
-def normal(request, reply, versions, deletes):
-    """`reply` to `request` as it is compared between servers of these two versions.
+def normal(request, reply, between, deletes):
+    """`reply` to `request` as it is compared between these servers.
 
     `deletes`: entries may have been deleted or counters been set before.
     """
@@ -33,7 +50,7 @@ def normal(request, reply, versions, deletes):
     try:
         form = steady(request, reply)
         for difference in DOCUMENTED:
-            if min(versions) < difference.since <= max(versions):
+            if between.differ(difference.since):
                 form = difference.masks(request, form, deletes)
         return form
     except (AttributeError, IndexError, StopIteration, TypeError, ValueError):
@@ -161,12 +178,22 @@ def same_unbalanced(_request, reply, _deletes):
     return reply
 
 
+TWO_FAULTS = [("SELECT",), ("XINFO", "HELP"), ("XGROUP", "HELP"), ("XGROUP", "SETID"), ("XREAD",)]
+
+
+def one_of_two_faults(request, reply, _deletes):
+    if reply.is_error and any(is_command(request, *words) for words in TWO_FAULTS):
+        return Reply("-", "refused")
+    return reply
+
+
 DOCUMENTED = [
     Difference((7, 2), "XINFO CONSUMERS got `inactive`, the time since a delivery", no_inactive),
     Difference((7, 2), "XINFO STREAM FULL got `active-time` of consumers", no_active_time),
     Difference((7, 2), "a read or a claim of nothing makes the consumer too", busy_consumers),
     Difference((7, 2), "the text for unbalanced streams names the command", same_unbalanced),
     Difference((7, 4), "XREAD takes `+` for the last entry", no_last_entry),
+    Difference(OURS, "of two faults in one request another is named first", one_of_two_faults),
     Difference((7, 4), "lag and entries-read are right also after deletions", no_lag),
 ]
 """Further differences never come up, because `commands.py` does not ask: XACKDEL and XDELEX unless

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 
 from commands import Generator
-from differences import normal
+from differences import Between, normal
 from wire import Closed, Reply, Wire, encode, plain
 
 RUNS = 80
@@ -37,6 +37,7 @@ class Side:
         with Wire(url) as wire:
             lines = wire.call("INFO", "server").splitlines()
             version = next(line for line in lines if line.startswith("redis_version:"))
+            self.ours = any(line.startswith("tidegate_version:") for line in lines)
             self.version = tuple(map(int, version.split(":")[1].split(".")[:2]))
             self.newer = not wire.ask("XACKDEL", "s", "g", "IDS", 1, "1-1").is_error
 
@@ -110,18 +111,19 @@ def refused_arguments(reply):
     return reply.is_error and "wrong number of arguments" in reply.value
 
 
-def compared(request, queue, reply, versions, deletes):
+def compared(request, queue, reply, between, deletes):
     if queue is None:
-        return normal(request, reply, versions, deletes)
+        return normal(request, reply, between, deletes)
     if reply.kind != "*" or len(queue) != len(reply.value):
         return reply
     answers = zip(queue, reply.value)
-    return [normal(one, answer, versions, deletes) for one, answer in answers]
+    return [normal(one, answer, between, deletes) for one, answer in answers]
 
 
 def play(sides, runs, deletes, seen=None):
     """Sends the runs to both; the first difference as `(request, reply, reply)`, or None."""
-    versions, queues = [side.version for side in sides], Queues()
+    between = Between([side.version for side in sides], sides[0].ours != sides[1].ours)
+    queues = Queues()
     for side in sides:
         side.restart()
     for connection, requests in runs:
@@ -136,7 +138,7 @@ def play(sides, runs, deletes, seen=None):
                 seen[request[0].upper(), first.is_error] += 1
             queue = queues.requests_of(connection, request, first)
             one, other = (
-                compared(request, queue, reply, versions, deletes) for reply in (first, second)
+                compared(request, queue, reply, between, deletes) for reply in (first, second)
             )
             if one != other or first.kind == "broken":
                 return request, first, second

@@ -246,7 +246,7 @@ def parsed():
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--heartbeat", type=float, default=1.0, help="seconds between two")
+    parser.add_argument("--heartbeat", type=float, default=2.0, help="seconds between two")
     parser.add_argument("--self-reclaim", action="store_true", help="the workers claim, not we")
     parser.add_argument("--floor-ms", type=int, default=4_000)
     parser.add_argument("--patience", type=float, default=PATIENCE_S, help="seconds")

@@ -21,6 +21,11 @@ pub struct Process {
 impl Process {
     /// Starts it and waits until it is ready; otherwise gives its exit code and what it said.
     pub fn start(dir: &Path) -> Result<Process, (i32, String)> {
+        Process::start_with(dir, &[])
+    }
+
+    /// With settings by environment.
+    pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Process, (i32, String)> {
         let watch = Stopwatch::start();
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args([
@@ -35,6 +40,7 @@ impl Process {
             .arg(dir)
             .env("TIDEGATE_PUSH__ALLOW", "127.0.0.0/8")
             .env("TIDEGATE_LOG", "warn")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -2,8 +2,11 @@
 
 import pytest
 
-from differences import DOCUMENTED, normal
+from differences import DOCUMENTED, OURS, Between, normal
 from wire import Reply
+
+
+ALIKE, APART = Between([(7, 0), (7, 0)]), Between([(7, 0), (7, 4)])
 
 
 def bulk(text):
@@ -53,6 +56,7 @@ def cases(protocol):
         (("XINFO", "CONSUMERS", "s", "g"), array(map_(**row)), array(map_(**row), map_(**idle))),
         (("XREAD", "STREAMS", "s"), error("ERR Unbalanced XREAD"), error("ERR Unbalanced 'xread'")),
         (("XREAD", "STREAMS", "s", "+"), error("ERR Invalid stream ID"), array(bulk("s"), array())),
+        (("SELECT", "9" * 20), error("ERR value is out of range"), error("ERR DB index")),
         (
             ("XINFO", "GROUPS", "s"),
             array(map_(name=bulk("g"), entries_read=number(2), lag=Reply("_", None))),
@@ -66,29 +70,31 @@ def cases(protocol):
 def test_masked_between_its_versions_only(at, protocol):
     request, old, new = cases(protocol)[at]
     since = DOCUMENTED[at].since
-    apart, older, newer = [(7, 0), since], [(7, 0), (7, 0)], [since, since]
+    if since == OURS:
+        apart, alikes = Between([(7, 4)] * 2, ours=True), [APART]
+    else:
+        apart, alikes = Between([(7, 0), since]), [ALIKE, Between([since, since])]
     assert normal(request, old, apart, True) == normal(request, new, apart, True)
-    for alike in (older, newer):
+    for alike in alikes:
         assert normal(request, old, alike, True) != normal(request, new, alike, True)
 
 
 def test_lag_counts_where_nothing_was_deleted():
     request, old, new = cases(2)[-1]
-    apart = [(7, 0), (7, 4)]
-    assert normal(request, old, apart, False) != normal(request, new, apart, False)
+    assert normal(request, old, APART, False) != normal(request, new, APART, False)
 
 
 def test_times_are_rounded_and_still_count():
     def row(idle):
         return array(array(bulk("1-0"), bulk("c"), number(idle), number(1)))
 
-    request, alike = ("XPENDING", "s", "g", "-", "+", "10"), [(7, 0), (7, 0)]
-    assert normal(request, row(3), alike, True) == normal(request, row(25_000), alike, True)
-    assert normal(request, row(3), alike, True) != normal(request, row(3_000_000), alike, True)
+    request = ("XPENDING", "s", "g", "-", "+", "10")
+    assert normal(request, row(3), ALIKE, True) == normal(request, row(25_000), ALIKE, True)
+    assert normal(request, row(3), ALIKE, True) != normal(request, row(3_000_000), ALIKE, True)
 
 
 def test_reply_of_another_shape_is_compared_as_it_is():
     requests = ("XINFO", "STREAM", "s"), ("XPENDING", "s", "g", "-", "+", "1"), ("KEYS", "*")
     for reply in (number(1), bulk("x"), array(array(number(1))), Reply("*", None)):
         for request in requests:
-            assert normal(request, reply, [(7, 0), (7, 4)], True) == reply
+            assert normal(request, reply, APART, True) == reply
