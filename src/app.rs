@@ -128,6 +128,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             address: format!("http://{http}"),
+            redis,
             hosts: settings.hosts.clone(),
             data_dir: settings.data_dir.clone(),
             started_at: clock.now(),

@@ -72,14 +72,8 @@ impl Appliance {
         enough: impl Future<Output = ()>,
     ) -> Result<Answer, Refusal> {
         let token = self.handle.token();
-        let (reply, mut answer) = oneshot::channel();
-        self.handle.send_job(Box::new(Reader {
-            command,
-            token,
-            tried: false,
-            answer: None,
-            reply,
-        }))?;
+        let (reader, mut answer) = waiting_reader(command, token);
+        self.handle.send_job(reader)?;
         let mut leaving = Leaving { appliance: self, token, waits: true };
         tokio::select! {
             biased;
@@ -138,6 +132,15 @@ impl Job for Pipeline {
         // A client that went away hears nothing; what was done stays done.
         let _ = self.reply.send(instead.map_or(Ok(self.answers), Err));
     }
+}
+
+/// The job of a reader that waits when there is nothing, and where its answer arrives.
+pub fn waiting_reader(
+    command: Command,
+    token: Token,
+) -> (Box<dyn Job>, oneshot::Receiver<Result<Answer, Refusal>>) {
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Reader { command, token, tried: false, answer: None, reply }), answer)
 }
 
 /// A reader that waits when there is nothing.

@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::model::notice::Notice;
 use crate::model::refusal::Refusal;
 use crate::model::stream::KeyName;
 
-use super::batch::Job;
+use super::batch::{Call, Job};
 
 /// Readers that may wait at once.
 pub const PARKED_MAX: usize = 20_000;
@@ -67,9 +68,14 @@ impl Parked {
         self.jobs.insert(waiting.place, waiting);
     }
 
-    /// What is waited for.
-    pub(super) fn keys(&self) -> Vec<KeyName> {
-        self.by_key.keys().cloned().collect()
+    /// A job that lets every reader look again, when nobody knows what changed.
+    pub fn look_again(&self) -> Box<dyn Job> {
+        let keys: Vec<KeyName> = self.by_key.keys().cloned().collect();
+        let (call, _) = Call::new(move |tx| {
+            keys.into_iter().for_each(|key| tx.notify(Notice::Key(key)));
+            Ok(())
+        });
+        Box::new(call)
     }
 
     /// Whom a change of these keys concerns, in order of arrival.
@@ -93,7 +99,7 @@ impl Parked {
 
     /// The reader waits no longer: it gets the answer of someone who found nothing. One that was
     /// served meanwhile has its answer already.
-    pub(super) fn leave(&mut self, token: Token) {
+    pub fn leave(&mut self, token: Token) {
         if let Some(place) = self.by_token.get(&token).copied()
             && let Some(waiting) = self.take(place)
         {

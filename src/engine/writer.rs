@@ -16,12 +16,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, Stopwatch};
-use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
-use super::batch::{Call, Job, look_again, run_batch, said, unknown};
+use super::batch::{Job, look_again, run_batch, said, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;
@@ -283,12 +282,7 @@ impl Loop {
 
     /// Runs every parked reader again: nobody knows what the failed commit changed.
     fn try_parked(&mut self) -> Result<(), Fault> {
-        let keys = self.parked.keys();
-        let (call, _) = Call::new(move |tx| {
-            keys.into_iter().for_each(|key| tx.notify(Notice::Key(key)));
-            Ok(())
-        });
-        let turn = Turn { jobs: vec![Box::new(call)], ..Turn::default() };
+        let turn = Turn { jobs: vec![self.parked.look_again()], ..Turn::default() };
         match self.commit(turn) {
             // Whoever was served hears `unknown`; the next turn finds the disk full again.
             Err(Fault::Full(_)) => Ok(()),

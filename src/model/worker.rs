@@ -52,6 +52,8 @@ pub struct Worker {
     pub beat_at: Option<Time>,
     /// Its notice of a clean stop.
     pub marker_at: Option<Time>,
+    /// When work was taken from it because it showed no sign of life.
+    pub lost_at: Option<Time>,
     pub task_limit: u32,
     /// JSON text.
     pub info: Option<String>,
@@ -90,7 +92,11 @@ impl Worker {
             return State::Alive;
         }
         match self.beat_at {
-            None if signs.pending == 0 => State::Stopped,
+            None if signs.pending == 0
+                && self.lost_at.is_none_or(|at| Some(at) < signs.read_at) =>
+            {
+                State::Stopped
+            }
             Some(_) | None => State::Crashed,
         }
     }
@@ -207,6 +213,7 @@ mod tests {
             started_at: Time(0),
             beat_at,
             marker_at,
+            lost_at: None,
             task_limit: 10,
             info: None,
         }
@@ -242,6 +249,17 @@ mod tests {
             let judged = worker(state, beat, marker).judge(&signs, NOW, Time(0));
             assert_eq!(judged, expected, "{state:?} {beat:?} {marker:?} {signs:?}");
         }
+    }
+
+    /// What it held went to another worker before it was judged.
+    #[test]
+    fn one_that_lost_its_work_has_crashed() {
+        let mut gone = worker(State::Alive, None, None);
+        gone.lost_at = ago(5);
+        let read = Signs { read_at: ago(20), ..Signs::default() };
+        assert_eq!(gone.judge(&read, NOW, Time(0)), State::Crashed);
+        gone.lost_at = ago(30);
+        assert_eq!(gone.judge(&read, NOW, Time(0)), State::Stopped);
     }
 
     #[test]

@@ -43,6 +43,7 @@
 //! | Worker | stream, consumer | signs of life, notice, state | a day after it went |
 //! | WorkerType | stream | state, counts | until forgotten |
 //! | FleetEvent | id | what happened to the fleet | 30 days |
+//! | CallbackAnswer | run id, callback id | when, and what was answered | with its run |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -101,6 +102,7 @@ tables! {
     Worker = 42,
     WorkerType = 43,
     FleetEvent = 44,
+    CallbackAnswer = 45,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -28,6 +28,7 @@ impl World {
             let waiting: Vec<(Command, Who)> = self.queue.drain(..).collect();
             for (command, who) in waiting {
                 let answer = Err(Refusal::new(Code::ReadOnly, "the disk is full"));
+                self.hear(&command, who, &answer);
                 if who == Who::Driver {
                     let led = self.driver.answered(&command, answer, false, now);
                     self.want(led.commands);
@@ -53,6 +54,7 @@ impl World {
             }
         }
         self.trace.note("room again".to_owned());
+        self.try_blocked();
         self.check();
     }
 
@@ -67,6 +69,9 @@ impl World {
         self.trace.note(format!("the process ends: {how:?}"));
         self.machine.end(how, &mut self.entropy);
         self.queue.clear();
+        self.parked = Parked::default();
+        self.blocked.clear();
+        self.workers.hang_up();
         self.receivers.hang_up();
         let mut tries = 0;
         while let Err(fault) = self.start(before.take()) {
@@ -118,6 +123,8 @@ impl World {
         let (driver, commands) = Driver::start(endpoints, now);
         self.driver = driver;
         self.want(commands);
+        // What a crash left behind goes too.
+        self.purging = true;
         Ok(())
     }
 
@@ -150,10 +157,12 @@ impl World {
         for command in commands {
             self.ask(command, Who::Client);
         }
+        self.heal_workers();
         for turn in 0.. {
             assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
             self.answers();
             self.calls();
+            self.work();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {
@@ -170,6 +179,7 @@ impl World {
     fn open(&self) -> String {
         let view = self.machine.store().snapshot().expect("a healthy disk can be read");
         let open = checks::open_runs(&view);
-        open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str())).collect()
+        let runs = open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str()));
+        runs.chain([self.open_entries()]).collect()
     }
 }

@@ -19,9 +19,10 @@ use tidegate::store::kinds::{
 use tidegate::store::rows::{Rows, Span, counter};
 use tidegate::store::tables::Table;
 
+use crate::recount;
 use crate::reference::check_keys;
 
-type Keys = BTreeSet<Vec<u8>>;
+pub type Keys = BTreeSet<Vec<u8>>;
 
 /// Everything that the questions need, read once.
 struct Picture<'a> {
@@ -43,6 +44,7 @@ pub fn check(rows: &dyn Rows) {
     picture.counters_equal_a_recount();
     picture.dead_letters_pair_up();
     picture.keys_bind_one_run();
+    recount::check(rows, &picture.runs);
 }
 
 /// Runs that are not final.
@@ -51,7 +53,7 @@ pub fn open_runs(rows: &dyn Rows) -> Vec<Run> {
     picture.runs.into_values().filter(|run| !run.status.is_final()).collect()
 }
 
-fn scan(rows: &dyn Rows, table: Table, mut visit: impl FnMut(&[u8], &[u8])) {
+pub fn scan(rows: &dyn Rows, table: Table, mut visit: impl FnMut(&[u8], &[u8])) {
     rows.scan(&Span::prefix(&Key::new(table)), &mut |key, value| {
         visit(key, value);
         Ok(ControlFlow::Continue(()))
@@ -59,13 +61,13 @@ fn scan(rows: &dyn Rows, table: Table, mut visit: impl FnMut(&[u8], &[u8])) {
     .expect("the store can be read");
 }
 
-fn keys(rows: &dyn Rows, table: Table) -> Keys {
+pub fn keys(rows: &dyn Rows, table: Table) -> Keys {
     let mut found = Keys::new();
     scan(rows, table, |key, _| found.extend([key.to_vec()]));
     found
 }
 
-fn same(what: &str, expected: &Keys, found: &Keys) {
+pub fn same(what: &str, expected: &Keys, found: &Keys) {
     let text = |keys: Vec<&Vec<u8>>| {
         keys.iter().map(|key| key.escape_ascii().to_string()).collect::<Vec<_>>().join("\n  ")
     };
@@ -119,7 +121,10 @@ impl<'a> Picture<'a> {
             let row = self.outbox.get(id);
             let state = row.map(|row| row.state);
             let live = run.mirror == Mirror::Live;
+            let pulled = run.stream.is_some();
             let fits = match (run.status, state) {
+                // Its entry is looked at with the streams.
+                (_, state) if pulled => state.is_none(),
                 (Status::Delayed, Some(RowState::Waiting)) => true,
                 (Status::Queued, Some(RowState::Ready | RowState::Waiting)) => true,
                 (Status::Executing | Status::Canceling, Some(RowState::Leased { .. })) => !live,
@@ -229,9 +234,13 @@ impl<'a> Picture<'a> {
             if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
                 expected.insert((Timer::Deadline, at, run.id));
             }
+            if run.stream.is_some() && run.status == Status::Delayed {
+                expected.insert((Timer::Enqueue, run.due_at, run.id));
+            }
         }
         let mut found = BTreeSet::new();
-        for timer in Timer::ALL {
+        // Those that wake readers are looked at with the streams.
+        for timer in Timer::ALL.into_iter().filter(|timer| *timer != Timer::Again) {
             let timers = due::after(self.rows, timer, None, usize::MAX).expect("timers");
             found.extend(timers.into_iter().map(|(at, id)| (timer, at, id)));
         }
@@ -274,7 +283,7 @@ impl<'a> Picture<'a> {
         let totals = count::total(Total::Created).into_bytes();
         let totals = &totals[..totals.len() - 1];
         scan(self.rows, Table::Count, |key, value| {
-            if !key.starts_with(totals) {
+            if !key.starts_with(totals) && !recount::counts_keys(key) {
                 let bytes = value.try_into().expect("a counter has 8 bytes");
                 let (found, expected) = (i64::from_le_bytes(bytes), counts.remove(key));
                 let text = key.escape_ascii();

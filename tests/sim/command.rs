@@ -1,10 +1,15 @@
 //! Commands as data, so that one queue holds those of clients, agents and the dispatcher, and a
 //! test can look at what was asked when the answer comes.
 
+use tidegate::appliance::requests::waiting_reader;
 use tidegate::base::id::{Id, RunId};
 use tidegate::base::name::Name;
 use tidegate::base::time::Span;
 use tidegate::engine::batch::{Call, Job};
+use tidegate::engine::parked::Token;
+use tidegate::ledger::keys;
+use tidegate::ledger::keys::command as ask;
+use tidegate::ledger::keys::purge::purge;
 use tidegate::ledger::outbox::claim::{Claim, Claimed, claim};
 use tidegate::ledger::outbox::fire::{Fired, fire, recover};
 use tidegate::ledger::outbox::settle::{Report, Settled, settle};
@@ -12,6 +17,7 @@ use tidegate::ledger::outbox::{endpoints, pauses, revive};
 use tidegate::ledger::runs::report::{self, Reported};
 use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
 use tidegate::ledger::runs::{cancel, edit, replay};
+use tidegate::ledger::streams::requeue::{Lost, give_back};
 use tidegate::ledger::tasks::register;
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
@@ -31,8 +37,16 @@ pub enum Command {
     Reschedule(RunId, Span),
     Cancel(RunId),
     Replay(RunId),
-    Complete { run: RunId, output: Option<Vec<u8>>, fence: Option<u32> },
-    Fail { run: RunId, retryable: bool, fence: Option<u32> },
+    Complete {
+        run: RunId,
+        output: Option<Vec<u8>>,
+        fence: Option<u32>,
+    },
+    Fail {
+        run: RunId,
+        retryable: bool,
+        fence: Option<u32>,
+    },
     Heartbeat(RunId, u32),
     RetryNow(Id),
     PutTask(Box<Task>),
@@ -45,6 +59,12 @@ pub enum Command {
     Settle(Box<Report>),
     Fire,
     Recover,
+    /// A command of the Redis protocol.
+    Keys(Box<ask::Command>),
+    /// A read that waits when there is nothing.
+    Wait(Box<ask::Command>, Token),
+    GiveBack(Vec<Lost>, u64),
+    Purge,
 }
 
 /// What an accepted command says.
@@ -57,17 +77,44 @@ pub enum Said {
     Settled(Settled),
     Fired(Fired),
     Recovered(usize),
+    Keys(Box<ask::Answer>),
+    GivenBack(usize),
+    /// Whether there may be more.
+    Purged(bool),
     Done,
 }
 
 pub type Answer = Result<Said, Refusal>;
 
+/// Where an answer arrives.
+pub enum Reply {
+    Call(oneshot::Receiver<Answer>),
+    Reader(oneshot::Receiver<Result<ask::Answer, Refusal>>),
+}
+
+impl Reply {
+    /// The answer, once it is there; a reader that waits has none yet.
+    pub fn try_recv(&mut self) -> Option<Answer> {
+        match self {
+            Reply::Call(answer) => answer.try_recv().ok(),
+            Reply::Reader(answer) => {
+                let answer = answer.try_recv().ok()?;
+                Some(answer.map(|answer| Said::Keys(Box::new(answer))))
+            }
+        }
+    }
+}
+
 impl Command {
     /// The command as a job of the engine, and where its answer arrives.
-    pub fn to_job(&self) -> (Box<dyn Job>, oneshot::Receiver<Answer>) {
+    pub fn to_job(&self) -> (Box<dyn Job>, Reply) {
+        if let Command::Wait(command, token) = self {
+            let (reader, answer) = waiting_reader((**command).clone(), *token);
+            return (reader, Reply::Reader(answer));
+        }
         let command = self.clone();
         let (call, answer) = Call::new(move |tx| command.run(tx));
-        (Box::new(call), answer)
+        (Box::new(call), Reply::Call(answer))
     }
 
     pub fn run(self, tx: &mut Tx<'_>) -> Result<Said, Stop> {
@@ -102,6 +149,11 @@ impl Command {
             Command::Settle(report) => Said::Settled(settle(tx, *report)?),
             Command::Fire => Said::Fired(fire(tx)?),
             Command::Recover => Said::Recovered(recover(tx)?),
+            Command::Keys(command) | Command::Wait(command, _) => {
+                Said::Keys(Box::new(keys::apply(tx, *command)?))
+            }
+            Command::GiveBack(lost, most) => Said::GivenBack(give_back(tx, lost, most)?),
+            Command::Purge => Said::Purged(purge(tx)?),
         })
     }
 
@@ -123,6 +175,12 @@ impl Command {
                 "put task {} limit {:?} by {:?}",
                 task.name, task.concurrency, task.concurrency_key
             ),
+            Command::Keys(command) => format!("{command:?}"),
+            Command::Wait(command, token) => format!("wait {token} {command:?}"),
+            Command::GiveBack(lost, _) => {
+                let of = |lost: &Lost| format!("{} {}", lost.stream.text(), lost.id);
+                format!("give back {:?}", lost.iter().map(of).collect::<Vec<_>>())
+            }
             other => format!("{other:?}"),
         }
     }
@@ -163,6 +221,9 @@ impl Said {
             Said::Settled(settled) => format!("{settled:?}"),
             Said::Fired(fired) => format!("{fired:?}"),
             Said::Recovered(count) => format!("recovered {count}"),
+            Said::Keys(answer) => format!("{answer:?}"),
+            Said::GivenBack(count) => format!("given back {count}"),
+            Said::Purged(more) => format!("purged, more {more}"),
             Said::Done => "done".to_owned(),
         }
     }

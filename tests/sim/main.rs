@@ -6,17 +6,24 @@
 //! shows the last `TIDEGATE_SIM_LINES` lines of what happened.
 
 mod accidents;
+mod answers;
 mod checks;
 mod command;
 mod disk;
 mod driver;
+mod duties;
+mod entries;
 mod machine;
 mod mix;
 mod power;
 mod receivers;
+mod recount;
 mod reference;
+mod shape;
 mod stories;
+mod streams;
 mod trace;
+mod workers;
 mod workload;
 mod world;
 

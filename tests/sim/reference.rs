@@ -13,6 +13,7 @@ use tidegate::store::kinds::{attempt as attempts, run as run_rows};
 use tidegate::store::rows::Rows;
 
 use crate::command::{Command, Said};
+use crate::entries::Entries;
 
 /// How long a key holds.
 const KEY_HOLDS: Span = Span::from_hours(24);
@@ -39,13 +40,16 @@ pub struct Reference {
     revived: BTreeSet<Id>,
     /// Attempts whose result was taken, and whose result was kept aside.
     settled: BTreeSet<(Id, u32, bool)>,
+    pub entries: Entries,
 }
 
 impl Reference {
     /// Someone asks; whether it is done may never be known.
     pub fn asked(&mut self, command: &Command) {
-        if let Command::RetryNow(id) = command {
-            self.revived.insert(*id);
+        match command {
+            Command::RetryNow(id) => drop(self.revived.insert(*id)),
+            Command::Keys(command) | Command::Wait(command, _) => self.entries.asked(command),
+            _ => {}
         }
     }
 
@@ -77,6 +81,9 @@ impl Reference {
                     run.status.as_str()
                 );
                 self.saw(run);
+            }
+            (Command::Keys(command) | Command::Wait(command, _), Said::Keys(answer)) => {
+                self.entries.told(command, answer);
             }
             (_, Said::Run(run)) => self.saw(run),
             (_, Said::Reported(reported)) => {
@@ -119,6 +126,7 @@ impl Reference {
 
     /// A run as it stands durably: it never goes back from what was seen before.
     pub fn saw(&mut self, run: &Run) {
+        self.entries.saw(run);
         let revived = self.revived.contains(&run.id);
         let seen = &mut self.runs.entry(run.id).or_default().seen;
         if let Some(before) = seen {
@@ -140,6 +148,12 @@ impl Reference {
                 assert!(was <= is, "{}: {what} went back from {was} to {is}", run.id);
             }
             assert!(before.metadata_version <= run.metadata_version, "metadata went back");
+            if from.is_final() && !revived {
+                let end = |run: &Run| {
+                    (run.finished_at, run.attempts, run.fence, run.error.clone(), run.has_output)
+                };
+                assert_eq!(end(before), end(run), "{} changed after its end", run.id);
+            }
         }
         *seen = Some(run.clone());
     }
@@ -159,6 +173,7 @@ impl Reference {
                 assert!(run.has_output, "{id} does not know of its output");
             }
         }
+        self.entries.check(rows);
         for (id, number, late) in &self.settled {
             let log = attempts::latest(rows, *id, usize::MAX).expect("the store can be read");
             assert!(

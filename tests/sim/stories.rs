@@ -18,6 +18,7 @@ use tidegate::store::tx::Tx;
 
 use crate::command::Command;
 use crate::machine::Machine;
+use crate::shape::Shape;
 use crate::workload::Workload;
 
 const NOW: Time = Time(1_700_000_000_000);
@@ -58,7 +59,7 @@ fn report(claimed: &Claimed, outcome: Outcome) -> Report {
 fn failed_hook_probe_wakes_its_endpoint() {
     let (machine, mut minter) = (Machine::new(1 << 20), Minter::new(Entropy::from_seed(1)));
     let mut entropy = Entropy::from_seed(3);
-    let mut workload = Workload::random(&mut entropy);
+    let mut workload = Workload::random(&mut entropy, Shape::Push);
     let task = workload.tasks[0].clone();
     let name = task.name.clone();
     one(&machine, &mut minter, {

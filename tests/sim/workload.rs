@@ -17,6 +17,8 @@ use tidegate::store::rows::Rows;
 
 use crate::command::Command;
 use crate::mix::{Mix, once_in, one};
+use crate::shape::Shape;
+use crate::streams::PULL;
 
 /// Runs of one seed: enough for rare meetings, few enough to check often.
 const RUNS_MAX: u64 = 40;
@@ -48,12 +50,13 @@ pub struct Workload {
     keyed: Vec<Submit>,
     /// The number of the latest request; it is in its payload, so receivers can tell requests apart.
     number: u64,
+    runs_max: u64,
     /// Everything that was ever paused, lifted or not.
     paused: Vec<PauseScope>,
 }
 
 impl Workload {
-    pub fn random(entropy: &mut Entropy) -> Workload {
+    pub fn random(entropy: &mut Entropy, shape: Shape) -> Workload {
         let always = [(Act::Submit, 3)];
         let sometimes = [
             (Act::SubmitWithKey, 5),
@@ -74,8 +77,18 @@ impl Workload {
         ];
         let mix = Mix::random(entropy, &always, &sometimes);
         let count = 1 + entropy.below(3);
-        let tasks = (0..count).map(|n| task(&format!("task{n}"), entropy)).collect();
-        Workload { mix, tasks, keyed: Vec::new(), number: 0, paused: Vec::new() }
+        let tasks = (0..count)
+            .map(|n| {
+                let pulled = match shape {
+                    Shape::Push => false,
+                    Shape::Pull => true,
+                    Shape::Both => n == 0 || once_in(entropy, 3),
+                };
+                task(&format!("task{n}"), pulled, entropy)
+            })
+            .collect();
+        let runs_max = if shape == Shape::Push { RUNS_MAX } else { 2 * RUNS_MAX };
+        Workload { mix, tasks, keyed: Vec::new(), number: 0, runs_max, paused: Vec::new() }
     }
 
     /// The next thing that someone wants; `known` are runs that someone was told of, `dead` the
@@ -122,7 +135,7 @@ impl Workload {
                 Command::RetryNow(one(entropy, dead))
             }
             Act::RetryNow => Command::RetryNow(run?),
-            Act::Replay if self.number < RUNS_MAX => {
+            Act::Replay if self.number < self.runs_max => {
                 self.number += 1;
                 Command::Replay(run?)
             }
@@ -143,7 +156,9 @@ impl Workload {
             Act::ChangeTask => {
                 let at = entropy.below(self.tasks.len() as u64) as usize;
                 let old = &self.tasks[at];
-                let mut changed = task(old.name.as_str(), entropy);
+                // Now and then from push to pull or back.
+                let pulled = old.push().is_none() != once_in(entropy, 6);
+                let mut changed = task(old.name.as_str(), pulled, entropy);
                 if once_in(entropy, 2) {
                     // Small steps are allowed at any time.
                     changed.delivery = old.delivery.clone();
@@ -175,7 +190,7 @@ impl Workload {
     }
 
     fn submit(&mut self, entropy: &mut Entropy, keyed: bool) -> Option<Submit> {
-        if self.number >= RUNS_MAX {
+        if self.number >= self.runs_max {
             return None;
         }
         self.number += 1;
@@ -183,7 +198,7 @@ impl Workload {
         let payload = format!(r#"{{"n":{}}}"#, self.number);
         let secs = |entropy: &mut Entropy, below| Span::from_secs(entropy.below(below) as i64);
         Some(Submit {
-            task: task.name,
+            task: task.name.clone(),
             org: name(one(entropy, &["acme", "blue"])),
             env: name(one(entropy, &["prod", "test"])),
             fingerprint: Fnv::default().write_json(payload.as_bytes()).finish(),
@@ -203,7 +218,13 @@ impl Workload {
             parent: None,
             replay_of: None,
             traceparent: None,
-            steps: Vec::new(),
+            steps: match task.push() {
+                None if once_in(entropy, 2) => {
+                    let count = 1 + entropy.below(3);
+                    (0..count).map(|_| one(entropy, &PULL).to_owned()).collect()
+                }
+                _ => Vec::new(),
+            },
         })
     }
 }
@@ -217,7 +238,7 @@ pub fn name(text: &str) -> Name {
     Name::new(text).expect("the names of the workload are valid")
 }
 
-fn task(text: &str, entropy: &mut Entropy) -> Task {
+fn task(text: &str, pulled: bool, entropy: &mut Entropy) -> Task {
     let retry = match entropy.below(4) {
         0 => RetryPolicy::Interactive,
         1 => RetryPolicy::Webhook,
@@ -228,25 +249,31 @@ fn task(text: &str, entropy: &mut Entropy) -> Task {
     };
     Task {
         name: name(text),
-        delivery: Delivery::Push(Push {
-            url: "https://agent.example/run".to_owned(),
-            flush: Flush::Async,
-            timeout: Span::from_secs(one(entropy, &[5, 30])),
-            ordering: one(
-                entropy,
-                &[Ordering::None, Ordering::None, Ordering::Key, Ordering::Strict],
-            ),
-        }),
+        delivery: if pulled { pull(entropy) } else { push(entropy) },
         retry,
         max_duration: Span::from_mins(one(entropy, &[2, 15, 60])),
         ttl: once_in(entropy, 5).then(|| Span::from_mins(10)),
         concurrency: once_in(entropy, 2).then(|| 1 + entropy.below(3) as u32),
         concurrency_key: one(entropy, &[None, None, Some(KeyRule::Org), Some(KeyRule::Env)]),
         shard_size: None,
-        max_deliveries: None,
+        max_deliveries: once_in(entropy, 2).then(|| 1 + entropy.below(4) as u32),
         retry_malformed: entropy.below(2) as u32,
         source: Source::Http,
         created_at: Time::ZERO,
         updated_at: Time::ZERO,
     }
+}
+
+fn push(entropy: &mut Entropy) -> Delivery {
+    Delivery::Push(Push {
+        url: "https://agent.example/run".to_owned(),
+        flush: Flush::Async,
+        timeout: Span::from_secs(one(entropy, &[5, 30])),
+        ordering: one(entropy, &[Ordering::None, Ordering::None, Ordering::Key, Ordering::Strict]),
+    })
+}
+
+fn pull(entropy: &mut Entropy) -> Delivery {
+    let stream = one(entropy, &PULL).to_owned();
+    Delivery::Pull { stream, lease: Span::from_secs(one(entropy, &[5, 60])) }
 }

@@ -12,38 +12,43 @@
 //! - counters equal a recount, indexes and timers equal the rows;
 //! - a result that was taken is in the log of attempts;
 //! - an idle power cut changes nothing, and a fault only ever comes from the disk;
-//! - once all is well, every run becomes final.
+//! - an entry that was added is there until someone asks for its end, is acknowledged once, and
+//!   what a dead worker had goes to a living one or among the dead letters;
+//! - once all is well, every run becomes final and every entry is answered.
 
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::{Id, Minter};
 use tidegate::base::time::Time;
-use tidegate::engine::batch::run_batch;
+use tidegate::engine::batch::{Job, run_batch};
 use tidegate::engine::parked::Parked;
-use tidegate::model::delivery::Purpose;
+use tidegate::ledger::streams::requeue::Floors;
 use tidegate::model::notice::Notice;
 use tidegate::store::fault::Fault;
 use tidegate::store::key::last_id;
-use tidegate::store::kinds::{outbox as rows, ready, run as run_rows};
+use tidegate::store::kinds::outbox;
 use tidegate::store::rows::collect;
-use tokio::sync::oneshot;
 
-use crate::command::{Answer, Command};
+use crate::answers::Waiting;
+use crate::command::Command;
 use crate::disk::Trouble;
 use crate::driver::Driver;
+use crate::duties;
 use crate::machine::{End, Machine};
 use crate::mix::{Mix, once_in, one};
 use crate::receivers::Receivers;
 use crate::reference::Reference;
+use crate::shape::Shape;
+use crate::streams::Streams;
 use crate::trace::Trace;
+use crate::workers::{self, Workers};
 use crate::workload::Workload;
 
 const START: i64 = 1_700_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+pub enum Turn {
     Client,
     Engine,
     Answers,
@@ -60,6 +65,10 @@ enum Turn {
     ErrorOnce,
     ErrorLasting,
     Check,
+    Streams,
+    Workers,
+    Requeue,
+    Purge,
 }
 
 /// Who waits for an answer.
@@ -69,9 +78,10 @@ pub enum Who {
     /// Its connection is gone: the answer is not heard.
     DeafClient,
     Driver,
+    Worker(workers::Name),
+    /// One of the other duties.
+    Duty,
 }
-
-type Waiting = (Command, Who, oneshot::Receiver<Answer>);
 
 pub struct World {
     pub entropy: Entropy,
@@ -79,8 +89,18 @@ pub struct World {
     pub machine: Machine,
     pub minter: Minter,
     pub parked: Parked,
+    /// Readers that wait for something to read.
+    pub blocked: Vec<Waiting>,
     pub driver: Driver,
     pub workload: Workload,
+    pub streams: Streams,
+    pub workers: Workers,
+    /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
+    pub floors: Floors,
+    /// When the duty that gives back looks again.
+    pub look_at: Option<Time>,
+    /// Rows wait for their removal.
+    pub purging: bool,
     pub receivers: Receivers,
     pub reference: Reference,
     pub queue: Vec<(Command, Who)>,
@@ -110,8 +130,14 @@ impl World {
             (Turn::ErrorLasting, 1),
             (Turn::Check, 2),
         ];
+        let shape = one(&mut entropy, &[Shape::Push, Shape::Pull, Shape::Both, Shape::Both]);
+        let (always, more) = shape.turns(&always);
+        let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
-        let workload = Workload::random(&mut entropy);
+        let workload = Workload::random(&mut entropy, shape);
+        let streams = Streams::random(&mut entropy);
+        let workers = Workers::random(&mut entropy);
+        let floors = duties::floors(&mut entropy);
         let receivers = Receivers::random(&mut entropy);
         let machine = Machine::new(one(&mut entropy, &[0, 1 << 20]));
         let minter = Minter::new(Entropy::from_seed(entropy.next_u64()));
@@ -122,8 +148,14 @@ impl World {
             machine,
             minter,
             parked: Parked::default(),
+            blocked: Vec::new(),
             driver,
             workload,
+            streams,
+            workers,
+            floors,
+            look_at: None,
+            purging: false,
             receivers,
             reference: Reference::default(),
             queue: Vec::new(),
@@ -181,6 +213,10 @@ impl World {
             Turn::ErrorOnce => self.fail_at(nth, Trouble::Once(ErrorKind::Other)),
             Turn::ErrorLasting => self.fail_at(nth, Trouble::Lasting(ErrorKind::Other)),
             Turn::Check => self.check(),
+            Turn::Streams => self.client_of_streams(),
+            Turn::Workers => self.worker(),
+            Turn::Requeue => self.requeue(),
+            Turn::Purge => self.purge(),
         }
     }
 
@@ -211,7 +247,7 @@ impl World {
         self.machine.disk().calmly(|| {
             // After trouble the store takes no more reads, until it is opened again.
             let view = self.machine.store().snapshot().ok();
-            view.and_then(|view| collect(&view, &rows::dead_page(None), 100).ok())
+            view.and_then(|view| collect(&view, &outbox::dead_page(None), 100).ok())
                 .map_or_else(Vec::new, |found| {
                     found.iter().filter_map(|(key, _)| last_id(key).ok()).collect()
                 })
@@ -257,7 +293,8 @@ impl World {
     /// The tick at which something happens by itself.
     pub fn next_at(&self) -> Option<i64> {
         let wake = self.driver.wake_at().map(|at| at.0 - START - self.offset);
-        wake.into_iter().chain(self.receivers.next_at()).min()
+        let look = self.look_at.map(|at| at.0 - START - self.offset);
+        wake.into_iter().chain(look).chain(self.receivers.next_at()).min()
     }
 
     /// One batch of the engine, as its thread runs it.
@@ -266,7 +303,6 @@ impl World {
         if take == 0 {
             return;
         }
-        let now = self.now();
         let mut jobs = Vec::new();
         let mut waiting: Vec<Waiting> = Vec::new();
         for (command, who) in self.queue.drain(..take) {
@@ -275,11 +311,22 @@ impl World {
             waiting.push((command, who, answer));
         }
         let in_line = self.in_line();
+        self.run_jobs(jobs, waiting, &in_line);
+    }
+
+    pub fn run_jobs(
+        &mut self,
+        jobs: Vec<Box<dyn Job>>,
+        waiting: Vec<Waiting>,
+        in_line: &[(Vec<u8>, Id)],
+    ) {
+        let now = self.now();
         let failures = self.machine.disk().failures();
         match run_batch(self.machine.store(), jobs, &mut self.parked, now, &mut self.minter) {
             Ok(done) => {
-                self.release(waiting, &in_line);
+                self.release(waiting, in_line);
                 self.watch(&done.notices);
+                self.purging |= done.notices.contains(&Notice::Purge);
                 let commands = self.driver.hints(&done.notices, now);
                 self.want(commands);
             }
@@ -291,7 +338,7 @@ impl World {
                 self.trace.note(format!("fault: {fault}"));
                 match fault {
                     Fault::Full(_) => {
-                        self.release(waiting, &in_line);
+                        self.release(waiting, in_line);
                         self.wait_for_room();
                     }
                     Fault::Io(_) | Fault::Closed => {
@@ -303,100 +350,5 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Answers reach those who wait for them.
-    fn release(&mut self, waiting: Vec<Waiting>, in_line: &[(Vec<u8>, Id)]) {
-        let now = self.now();
-        let moved: BTreeSet<Id> =
-            waiting.iter().filter_map(|(command, ..)| moves(command)).collect();
-        for (command, who, mut answer) in waiting {
-            let answer = answer.try_recv().expect("a batch answers all of its commands");
-            let text = match &answer {
-                Ok(said) => said.to_text(),
-                Err(refusal) => refusal.to_string(),
-            };
-            self.trace.note(format!("{now:?} {} => {text}", command.to_text()));
-            if let (Ok(said), true) = (&answer, who != Who::DeafClient) {
-                self.reference.told(&command, said);
-            }
-            if let (Ok(_), Command::PutTask(task)) = (&answer, &command) {
-                self.workload.tasks.retain(|known| known.name != task.name);
-                self.workload.tasks.push((**task).clone());
-            }
-            if who != Who::Driver {
-                continue;
-            }
-            let insist = self.healed || once_in(&mut self.entropy, 2);
-            let led = self.driver.answered(&command, answer, insist, now);
-            self.want(led.commands);
-            if led.deliveries.is_empty() {
-                continue;
-            }
-            let (disk, tick) = (self.machine.disk(), self.tick);
-            disk.calmly(|| {
-                let view = self.machine.store().snapshot().expect("a store that took a commit");
-                for delivery in led.deliveries {
-                    passes_nobody(&delivery, &view, in_line, &moved);
-                    self.receivers.take(delivery, &view, now, tick, &mut self.entropy);
-                }
-            });
-        }
-    }
-
-    /// The ready index before a batch: who is in line.
-    fn in_line(&self) -> Vec<(Vec<u8>, Id)> {
-        if !self.workload.tasks.iter().any(|task| task.is_ordered()) {
-            return Vec::new();
-        }
-        // After trouble the store takes no more reads; then the batch fails as well.
-        self.machine.disk().calmly(|| {
-            let view = self.machine.store().snapshot().ok();
-            view.and_then(|view| ready::page(&view, None, 1_000).ok()).unwrap_or_default()
-        })
-    }
-
-    /// Looks at every run that a commit says has changed.
-    fn watch(&mut self, notices: &[Notice]) {
-        let changed: BTreeSet<Id> = notices
-            .iter()
-            .filter_map(|notice| if let Notice::Run(id) = notice { Some(*id) } else { None })
-            .collect();
-        let disk = self.machine.disk();
-        disk.calmly(|| {
-            let view = self.machine.store().snapshot().expect("a store that took a commit");
-            for id in changed {
-                let run = run_rows::get(&view, id).expect("a store that took a commit");
-                self.reference.saw(&run.expect("a run that changed is there"));
-            }
-        });
-    }
-}
-
-/// A run that a command of this batch may have put into line or taken out of it.
-fn moves(command: &Command) -> Option<Id> {
-    match command {
-        Command::Fail { run, .. } => Some(*run),
-        Command::RetryNow(id) => Some(*id),
-        _ => None,
-    }
-}
-
-/// The first attempt of an ordered run goes out only when nobody in line was ahead of it.
-fn passes_nobody(
-    new: &tidegate::ledger::outbox::claim::Delivery,
-    view: &dyn tidegate::store::rows::Rows,
-    in_line: &[(Vec<u8>, Id)],
-    moved: &BTreeSet<Id>,
-) {
-    if !new.row.ordered || new.row.attempts != 1 || new.row.purpose != Purpose::Run {
-        return;
-    }
-    for (_, id) in in_line.iter().filter(|(_, id)| *id < new.row.id && !moved.contains(id)) {
-        let row = rows::get(view, *id).expect("the store can be read after a commit");
-        let ahead = row.is_some_and(|row| {
-            (&row.endpoint, &row.lane) == (&new.row.endpoint, &new.row.lane) && row.ordered
-        });
-        assert!(!ahead, "{} of an ordered lane passed {id}", new.row.id);
     }
 }

@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post, put};
 
 use super::describe::{Operation, shape};
 use super::run_json::RunJson;
-use super::{endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
+use super::{callbacks, endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
 
 const SCOPE: [(&str, &str, &str); 2] = [
     ("org", "name", "Look only among the runs of this org."),
@@ -272,6 +272,39 @@ const MAIN: &[Operation] = &[
         body: Some(shape::<runs::Heartbeat>),
         example: r#"{"fence": 1}"#,
         handler: || post(runs::heartbeat),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/callbacks",
+        summary: "Expect an answer from outside",
+        notes: &[
+            "`url` is where it is to be sent, once. A run may wait for 1,000 at a time; whichever way it ends, none of them remains.",
+        ],
+        answers: &[(201, "It is waited for.")],
+        answer: Some(shape::<callbacks::CallbackJson>),
+        handler: || post(callbacks::expect),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs/{id}/callbacks",
+        summary: "List the callbacks of a run",
+        answers: &[(200, "Those outstanding, and the answers that came.")],
+        answer: Some(shape::<callbacks::ListJson<'static>>),
+        handler: || get(callbacks::list),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/callbacks/{callback_id}",
+        summary: "Answer a callback",
+        notes: &[
+            "The body is any JSON of at most 64 KiB; it is kept with the run. Each is answered once: then, and after the end of its run, it is 404.",
+        ],
+        query: &[],
+        answers: &[(200, "The answer is kept.")],
+        answer: Some(shape::<callbacks::TakenJson>),
+        handler: || post(callbacks::answer),
         ..RUN
     },
     Operation {

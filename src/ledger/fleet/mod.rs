@@ -41,6 +41,7 @@ fn fresh(stream: &str, consumer: &str, now: Time) -> Worker {
         started_at: now,
         beat_at: None,
         marker_at: None,
+        lost_at: None,
         task_limit: 1,
         info: None,
     }
@@ -79,6 +80,18 @@ pub fn shutdown(tx: &mut Tx<'_>, stream: &str, consumer: &str) -> Result<Worker,
     worker.marker_at = Some(tx.now());
     rows::put(tx, &worker);
     Ok(worker)
+}
+
+/// Work was taken from a worker that showed no sign of life. One that sends heartbeats is judged by
+/// those; of any other this tells that it crashed.
+pub fn lost(tx: &mut Tx<'_>, stream: &KeyName, consumer: &str) -> Result<(), Stop> {
+    if stream.db == 0
+        && let Some(worker) = rows::get(tx, &stream.text(), consumer)?
+        && worker.beat_at.is_none()
+    {
+        rows::put(tx, &Worker { lost_at: Some(tx.now()), ..worker });
+    }
+    Ok(())
 }
 
 /// Forgets a type of workers; it is learnt again when one of them beats.

@@ -118,6 +118,7 @@ fn trim_with_refs(
         TrimBy::MinId(id) => id,
         TrimBy::Length(_) => StreamId::MAX,
     };
+    let first = opened.stream.first;
     let found = candidates(tx, opened, below, most.min(ROWS_MAX))?;
     let mut parties = parties(tx, opened)?;
     let mut gone = 0;
@@ -127,6 +128,9 @@ fn trim_with_refs(
         }
     }
     save_all(tx, &parties);
+    if gone > 0 {
+        opened.first_is_gone(tx, first)?;
+    }
     Ok(gone)
 }
 

@@ -19,6 +19,7 @@ struct WorkerRow {
     started_at: i64,
     beat_at: Option<i64>,
     marker_at: Option<i64>,
+    lost_at: Option<i64>,
     task_limit: u32,
     info: Option<String>,
 }
@@ -77,6 +78,7 @@ pub fn put(tx: &mut Tx<'_>, worker: &Worker) {
         started_at: worker.started_at.0,
         beat_at: worker.beat_at.map(|at| at.0),
         marker_at: worker.marker_at.map(|at| at.0),
+        lost_at: worker.lost_at.map(|at| at.0),
         task_limit: worker.task_limit,
         info: worker.info.clone(),
     };
@@ -96,6 +98,7 @@ fn worker(stream: String, consumer: String, row: WorkerRow) -> Result<Worker, Fa
         started_at: Time(row.started_at),
         beat_at: row.beat_at.map(Time),
         marker_at: row.marker_at.map(Time),
+        lost_at: row.lost_at.map(Time),
         task_limit: row.task_limit,
         info: row.info,
     })
