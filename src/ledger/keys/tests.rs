@@ -173,7 +173,8 @@ fn told(answer: &Result<Answer, Refusal>, now: Time) -> String {
 fn put_stream(world: &mut World, name: &KeyName, length: u64, runs: u64) {
     let now = world.now;
     let last = StreamId::new(length, 0);
-    let stream = Stream { length, last, added: length, runs, groups: 1, ..Stream::default() };
+    let first = StreamId::new(1, 0);
+    let stream = Stream { first, length, last, added: length, runs, groups: 1, ..Stream::default() };
     world
         .act(|tx| {
             let number = keyspace::create(tx, name, Value::Stream(stream))?.number;

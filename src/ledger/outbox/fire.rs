@@ -3,7 +3,7 @@
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::expire::expire_due;
-use crate::ledger::runs::pull;
+use crate::ledger::runs::place;
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::notice::Notice;
@@ -103,7 +103,7 @@ fn enqueue(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
     }
     let mut run = before.clone();
     run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
-    pull::enqueue(tx, &mut run)?;
+    place::enqueue_or_end(tx, &mut run)?;
     runs::save(tx, &before, &run)?;
     Ok(true)
 }
