@@ -1,6 +1,7 @@
 //! Commands of the Redis protocol: a pipeline of them shares one commit, and a reader that finds
 //! nothing may wait for it.
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::engine::batch::{Batch, Job, Ran, unknown};
@@ -172,7 +173,7 @@ impl Job for Reader {
         };
         match answer {
             Ok(Answer::Read(found)) if found.is_empty() => {
-                Ok(Ran::Park { token: self.token, keys: self.keys() })
+                Ok(Ran::Park { token: self.token, keys: self.keys(), line: self.line() })
             }
             answer => {
                 self.answer = Some(answer);
@@ -195,6 +196,17 @@ impl Job for Reader {
 }
 
 impl Reader {
+    /// New entries of one group are the same for all who want them. What is idle is not: each has
+    /// its own idea of how long.
+    fn line(&self) -> Option<Bytes> {
+        match &self.command {
+            Command::ReadGroup(read) if read.keys.len() == 1 && read.claim.is_none() => {
+                Some(Bytes::copy_from_slice(&read.group))
+            }
+            _ => None,
+        }
+    }
+
     /// One of the keys became something else than a stream. A plain reader waits on, and the others
     /// may serve it meanwhile; one of a group is told, since its group is gone.
     fn read_streams(

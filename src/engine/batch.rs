@@ -3,6 +3,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
+
 use crate::base::id::Minter;
 use crate::base::time::Time;
 use crate::model::notice::Notice;
@@ -37,6 +39,9 @@ pub enum Ran {
     Park {
         token: Token,
         keys: Vec<KeyName>,
+        /// Those of one key and one line want the same: what one of them did not find is not there
+        /// for those behind. For jobs of a single key.
+        line: Option<Bytes>,
     },
 }
 
@@ -86,15 +91,18 @@ impl Batch<'_> {
         }
         while self.hints_seen < self.changes.notices.len() {
             let news = self.changes.notices[self.hints_seen..].iter();
-            let concerned = self.parked.concerned(news.filter_map(|notice| match notice {
+            let mut concerned = self.parked.concerned(news.filter_map(|notice| match notice {
                 Notice::Key(key) => Some(key),
                 _ => None,
             }));
             self.hints_seen = self.changes.notices.len();
-            for place in concerned {
+            while let Some(place) = concerned.pop_first() {
                 let Some(mut waiting) = self.parked.take(place) else { continue };
                 match waiting.job.run(self)? {
-                    Ran::Done => self.served.push(waiting.job),
+                    Ran::Done => {
+                        concerned.extend(self.parked.behind(&waiting));
+                        self.served.push(waiting.job);
+                    }
                     Ran::Park { .. } => self.parked.put_back(waiting),
                 }
             }
@@ -251,7 +259,9 @@ fn prepare(
         let job = slot.take();
         match (became, job) {
             (Ran::Done, job) => ran.extend(job),
-            (Ran::Park { token, keys }, Some(job)) => drop(batch.parked.add(job, token, keys)),
+            (Ran::Park { token, keys, line }, Some(job)) => {
+                batch.parked.add(job, token, keys, line);
+            }
             (Ran::Park { .. }, None) => {}
         }
         batch.serve()?;
@@ -268,3 +278,6 @@ pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,16 @@
 //! They wait here, on the writer's side, so that a reader is served in the very batch that brought
 //! what it waits for: one commit later it has its answer, in the order in which readers came. There
 //! is no moment between looking and waiting in which a change could be missed.
+//!
+//! Readers of one group of one stream stand in a line. What the first of them does not find is not
+//! there for those behind either, so a change costs as many tries as it serves readers, and one:
+//! a fleet that waits does not slow down whoever adds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::notice::Notice;
+use bytes::Bytes;
+
 use crate::model::refusal::Refusal;
 use crate::model::stream::KeyName;
 
@@ -22,7 +28,7 @@ pub type Token = u64;
 #[derive(Default)]
 pub struct Parked {
     jobs: BTreeMap<u64, Waiting>,
-    by_key: HashMap<KeyName, BTreeSet<u64>>,
+    by_key: HashMap<KeyName, Places>,
     by_token: HashMap<Token, u64>,
     arrivals: u64,
 }
@@ -33,6 +39,50 @@ pub(super) struct Waiting {
     place: u64,
     token: Token,
     keys: Vec<KeyName>,
+    line: Option<Bytes>,
+}
+
+/// Those who wait for one key.
+#[derive(Default)]
+struct Places {
+    alone: BTreeSet<u64>,
+    lines: BTreeMap<Bytes, BTreeSet<u64>>,
+}
+
+impl Places {
+    fn add(&mut self, line: Option<&Bytes>, place: u64) {
+        match line {
+            None => drop(self.alone.insert(place)),
+            Some(line) => match self.lines.get_mut(line) {
+                Some(places) => drop(places.insert(place)),
+                None => drop(self.lines.insert(line.clone(), BTreeSet::from([place]))),
+            },
+        }
+    }
+
+    fn remove(&mut self, line: Option<&Bytes>, place: u64) {
+        match line {
+            None => drop(self.alone.remove(&place)),
+            Some(line) => {
+                if let Some(places) = self.lines.get_mut(line) {
+                    places.remove(&place);
+                    if places.is_empty() {
+                        self.lines.remove(line);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.alone.is_empty() && self.lines.is_empty()
+    }
+
+    /// Who is tried first: everyone who stands alone, and the head of each line.
+    fn heads(&self) -> impl Iterator<Item = u64> {
+        let heads = self.lines.values().filter_map(BTreeSet::first);
+        self.alone.iter().chain(heads).copied()
+    }
 }
 
 impl Parked {
@@ -44,24 +94,33 @@ impl Parked {
         self.jobs.is_empty()
     }
 
-    /// A job arrives; false when there is no room, and the job is to be refused.
-    pub(super) fn add(&mut self, job: Box<dyn Job>, token: Token, keys: Vec<KeyName>) -> bool {
+    /// A job arrives; false when there is no room, and the job is to be refused. A job that stands
+    /// in a line waits for one key.
+    pub(super) fn add(
+        &mut self,
+        job: Box<dyn Job>,
+        token: Token,
+        keys: Vec<KeyName>,
+        line: Option<Bytes>,
+    ) -> bool {
+        assert!(line.is_none() || keys.len() == 1, "a line is one of a key");
         if self.jobs.len() >= PARKED_MAX {
             job.release(Some(too_many()));
             return false;
         }
         self.arrivals += 1;
         let place = self.arrivals;
-        self.put_back(Waiting { job, place, token, keys });
+        self.put_back(Waiting { job, place, token, keys, line });
         true
     }
 
     /// A job that was tried in vain takes its old place.
     pub(super) fn put_back(&mut self, waiting: Waiting) {
         for key in &waiting.keys {
+            let line = waiting.line.as_ref();
             match self.by_key.get_mut(key) {
-                Some(places) => drop(places.insert(waiting.place)),
-                None => drop(self.by_key.insert(key.clone(), BTreeSet::from([waiting.place]))),
+                Some(places) => places.add(line, waiting.place),
+                None => self.by_key.entry(key.clone()).or_default().add(line, waiting.place),
             }
         }
         self.by_token.insert(waiting.token, waiting.place);
@@ -78,9 +137,15 @@ impl Parked {
         Box::new(call)
     }
 
-    /// Whom a change of these keys concerns, in order of arrival.
+    /// Whom a change of these keys concerns first, in order of arrival.
     pub(super) fn concerned<'k>(&self, keys: impl Iterator<Item = &'k KeyName>) -> BTreeSet<u64> {
-        keys.filter_map(|key| self.by_key.get(key)).flatten().copied().collect()
+        keys.filter_map(|key| self.by_key.get(key)).flat_map(Places::heads).collect()
+    }
+
+    /// Who is next in the line of a job that was served.
+    pub(super) fn behind(&self, served: &Waiting) -> Option<u64> {
+        let (line, key) = (served.line.as_ref()?, served.keys.first()?);
+        self.by_key.get(key)?.lines.get(line)?.first().copied()
     }
 
     pub(super) fn take(&mut self, place: u64) -> Option<Waiting> {
@@ -88,7 +153,7 @@ impl Parked {
         self.by_token.remove(&waiting.token);
         for key in &waiting.keys {
             if let Some(places) = self.by_key.get_mut(key) {
-                places.remove(&place);
+                places.remove(waiting.line.as_ref(), place);
                 if places.is_empty() {
                     self.by_key.remove(key);
                 }

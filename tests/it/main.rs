@@ -11,6 +11,7 @@ mod clients;
 mod dead_letters;
 mod delivery;
 mod endpoints;
+mod fuzz_frames;
 mod kill;
 mod outcomes;
 mod poll;

@@ -159,9 +159,11 @@ impl Connection {
     }
 
     /// Takes one request into the group, or answers it after what came before.
-    async fn take(&mut self, request: Request, group: &mut Group) -> Result<(), End> {
+    async fn take(&mut self, mut request: Request, group: &mut Group) -> Result<(), End> {
         let scope = Scope { db: self.session.db, now: self.door.now() };
-        let request = if self.is_kept(&request) { request.detached() } else { request };
+        if self.is_kept(&request) {
+            request = request.detached();
+        }
         let asked = match parse(&request, scope) {
             Ok(asked) => asked,
             Err(_) if is_word(&request.name, "POST") || is_word(&request.name, "HOST:") => {

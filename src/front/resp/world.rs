@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::door::{Door, Settings};
 use super::server;
 use crate::appliance::{self, Appliance};
-use crate::base::time::{Clock, SystemClock};
+use crate::base::time::{ManualClock, Time};
 use crate::engine::writer::Writer;
 use crate::store::disk::Disk;
 
@@ -22,6 +22,8 @@ pub struct World {
     pub door: Arc<Door>,
     pub stop: CancellationToken,
     pub server: JoinHandle<()>,
+    /// Stands still at 1000 s unless it is moved.
+    pub clock: Arc<ManualClock>,
     address: std::net::SocketAddr,
     writer: Writer,
     appliance: Appliance,
@@ -40,7 +42,7 @@ pub async fn default_world() -> World {
 
 /// A door whose store is not open yet.
 pub async fn closed(settings: Settings) -> World {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock = Arc::new(ManualClock::at(Time(1_000_000)));
     let (appliance, writer) = appliance::start::start(
         Arc::new(Disk::in_memory().unwrap()),
         clock.clone(),
@@ -50,10 +52,10 @@ pub async fn closed(settings: Settings) -> World {
     .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let door = Arc::new(Door::new(clock, settings, "f".repeat(40), address.port()));
+    let door = Arc::new(Door::new(clock.clone(), settings, "f".repeat(40), address.port()));
     let stop = CancellationToken::new();
     let server = tokio::spawn(server::serve(listener, door.clone(), stop.clone()));
-    World { door, stop, server, address, writer, appliance }
+    World { door, stop, server, clock, address, writer, appliance }
 }
 
 impl World {

@@ -4,3 +4,4 @@ mod bad_input;
 mod blocking;
 mod handshakes;
 mod transactions;
+mod words;

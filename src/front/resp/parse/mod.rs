@@ -6,6 +6,8 @@ mod keys;
 mod probe;
 mod streams;
 mod strings;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

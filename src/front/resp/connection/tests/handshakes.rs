@@ -158,9 +158,11 @@ async fn clients_see_each_other() {
     let world = default_world().await;
     let (mut one, mut two) = (world.client().await, world.client3().await);
     one.story(&[("CLIENT SETNAME first", "+OK|"), ("SELECT 5", "+OK|")]).await;
+    world.clock.advance(crate::base::time::Span::from_secs(7));
     let list = two.ask("CLIENT LIST").await;
     assert_eq!(list.matches("id=").count(), 2, "{list}");
     assert!(list.contains(" name=first db=5 multi=-1 resp=2 "), "{list}");
+    assert_eq!(list.matches(" age=7\n").count(), 2, "{list}");
     drop(one);
     world.until(|| world.door.connected() == 1).await;
     assert_eq!(two.ask("CLIENT LIST").await.matches("id=").count(), 1);
