@@ -93,8 +93,6 @@ impl World {
 
     /// All workers live from now on, and every group is there.
     pub fn heal_workers(&mut self) {
-        // Workers that come back in the very moment of a delivery cannot be told from those before.
-        self.tick += 1;
         let now = self.now();
         for token in self.workers.heal(now) {
             self.parked.leave(token);
@@ -111,13 +109,13 @@ impl World {
         drop(view);
         let remove = Request::Remove { keys: texts };
         self.ask(Command::Keys(Box::new(remove)), Who::Client);
-        for command in Workers::groups() {
-            self.ask(command, Who::Client);
-        }
     }
 
     /// What workers and duties do once all is well.
     pub fn work(&mut self) {
+        for command in self.workers.groups() {
+            self.ask(command, Who::Client);
+        }
         for (name, command) in self.workers.work(self.now()) {
             self.ask(command, Who::Worker(name));
         }

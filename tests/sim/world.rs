@@ -322,6 +322,7 @@ impl World {
     ) {
         let now = self.now();
         let failures = self.machine.disk().failures();
+        self.workers.saw(now);
         match run_batch(self.machine.store(), jobs, &mut self.parked, now, &mut self.minter) {
             Ok(done) => {
                 self.release(waiting, in_line);
