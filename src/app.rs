@@ -29,6 +29,7 @@ use crate::store::fault::Fault;
 use crate::store::open::{OpenError, RepairProgress, open_dir};
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
+use crate::work::fleet;
 
 /// How long deliveries that are out may take at the end.
 const DRAIN: Span = Span::from_secs(20);
@@ -68,12 +69,21 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let stop = CancellationToken::new();
     let (listener, http) = listen(settings.http).await?;
     let (redis_listener, redis) = listen(settings.redis).await?;
-    // The door answers `not_ready` while the store is opened, which may take a while after a kill.
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
+    // after a kill.
     let door = Door::default();
     let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
     let mut doors = vec![tokio::spawn(serving)];
+    let redis_door = Arc::new(resp::door::Door::new(
+        clock.clone(),
+        resp::door::Settings::default(),
+        Entropy::from_system().hex(40),
+        redis.port(),
+    ));
+    let serving = resp::server::serve(redis_listener, redis_door.clone(), stop.clone());
+    doors.push(tokio::spawn(serving));
 
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
     let dir = tokio::task::spawn_blocking(move || open_dir(&path, cache, repair_progress()))
         .await
@@ -102,6 +112,14 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let pulse = Arc::new(Pulse::default());
     let duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
+        tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
+        tokio::spawn(fleet::requeue(
+            appliance.clone(),
+            settings.floors.clone(),
+            clock.now(),
+            stop.clone(),
+        )),
+        tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
     ];
@@ -110,6 +128,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             address: format!("http://{http}"),
+            redis,
             hosts: settings.hosts.clone(),
             data_dir: settings.data_dir.clone(),
             started_at: clock.now(),
@@ -120,16 +139,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         allow: settings.allow,
         stop: stop.clone(),
     }));
-    // Redis clients wait in the listener's queue until everything is there.
-    let run_id = Entropy::from_system().hex(40);
-    let redis_door = resp::door::Door::new(
-        appliance.clone(),
-        resp::door::Settings::default(),
-        run_id,
-        redis.port(),
-    );
-    let serving = resp::server::serve(redis_listener, Arc::new(redis_door), stop.clone());
-    doors.push(tokio::spawn(serving));
+    redis_door.open(appliance.clone());
     if let Err(error) = write_addresses(&settings.data_dir, http, redis) {
         // A convenience for scripts; a full disk must not keep the pages away.
         tracing::warn!(%error, "`addresses.json` cannot be written");

@@ -8,21 +8,23 @@
 //!        app         composition: opens, builds, starts in order, stops in reverse
 //!        config      settings: defaults, file, environment, flags, each checked and named
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
-//!                    protocol, so far its pure parts: frame, request, reply) and dashboard (a
-//!                    file per page)
+//!                    protocol: frame and request cut, parse reads, connection groups what shares
+//!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    purge (rows of streams that are gone)
+//!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
-//! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (of the Redis
-//!                    protocol), streams; ask: questions
-//!        engine      when things become durable: batch, writer, handle, hub of hints
+//! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
+//!                    clients ask for), streams, fleet; ask: questions
+//!        engine      when things become durable: batch, writer, linger, parked (readers that
+//!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
 //!                    page), keys, codec, rows, overlay transactions, disk, open; kinds: a file
 //!                    per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
 //!                    delivery, outcome (the outcome table), retry, breaker, signature, target
-//!                    (which addresses may be called), refusal (every expected no)
-//! 0      base        words everyone uses: time, ids, names, entropy, hash, text
+//!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
+//!                    stopped, crashed), refusal (every expected no)
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.
@@ -34,6 +36,12 @@
 //! any answer out. The commit's hints wake `work::dispatch`: its core asks for claims, the ledger
 //! leases rows with a fence, the sender calls, the outcome table judges, and `settle` applies it
 //! to run and row in one transaction that the fence guards.
+//!
+//! A run of a pull task takes another way: `runs::pull` puts an entry that names it into its stream,
+//! in the transaction that makes it. A reader of a group gets it with fence and attempt, its
+//! acknowledgement completes it or moves it to its next step, and `streams::requeue` finds what
+//! workers hold that show no sign of life. Readers that block wait in `engine::parked` and are
+//! served in the very batch that brings them something.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.
@@ -56,6 +64,12 @@
 //! - Lanes that may be claimed are marked; a lane that is empty, at its limit or behind a head that
 //!   backs off loses its mark, and whatever unblocks it marks it again. Claims walk marks only.
 //! - Leases, delays, times to live and deadlines are one index of timers.
+//! - Every attempt of a pulled run has an entry id of its own, side by side in a block that is set
+//!   aside when it is queued: a late acknowledgement meets an id that is gone.
+//! - A cut of many entries moves the lower bound of the stream and leaves the rows to a duty; so do
+//!   streams and groups that are removed. No command writes without a bound.
+//! - The writer does linger, for the callers that it has just answered and only while that pays: see
+//!   `engine::linger`.
 
 pub mod app;
 pub mod appliance;

@@ -4,6 +4,9 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod callbacks;
+pub mod entries;
+pub mod fleet;
 pub mod intake;
 pub mod outbox;
 pub mod overview;
@@ -13,6 +16,8 @@ pub mod receivers;
 pub mod requests;
 pub mod runs;
 pub mod start;
+pub mod stream_pulse;
+pub mod streams;
 pub mod tasks;
 pub mod upkeep;
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::time::{Span, Time};
 
 use super::overview::Totals;
+use super::stream_pulse::StreamPulse;
 
 /// Time between two samples.
 pub const SAMPLE_EVERY: Span = Span::from_secs(5);
@@ -17,7 +18,11 @@ const RATE_OVER: Span = Span::from_secs(60);
 
 /// Samples of the counters.
 #[derive(Debug, Default)]
-pub struct Pulse(Mutex<VecDeque<(Time, Totals)>>);
+pub struct Pulse {
+    samples: Mutex<VecDeque<(Time, Totals)>>,
+    /// Those of streams.
+    pub streams: StreamPulse,
+}
 
 /// Per second, over the last minute or as long as there are samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,7 +44,7 @@ pub struct Step {
 
 impl Pulse {
     pub fn sample(&self, now: Time, totals: Totals) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that stepped back would make rates negative: start anew.
         if samples.back().is_some_and(|(at, _)| *at >= now) {
             samples.clear();
@@ -51,7 +56,7 @@ impl Pulse {
     }
 
     pub fn rates(&self, now: Time) -> Rates {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((last_at, last)) = samples.back() else { return Rates::default() };
         let from = now.minus(RATE_OVER);
         let first = samples.iter().find(|(at, _)| *at >= from);
@@ -70,7 +75,7 @@ impl Pulse {
 
     /// The chart's steps, oldest first, each of `per_step` samples.
     pub fn steps(&self, per_step: usize) -> Vec<Step> {
-        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let picked: Vec<_> = samples.iter().rev().step_by(per_step.max(1)).collect();
         picked
             .windows(2)

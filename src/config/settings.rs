@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::appliance::SYNC_BUDGET_DEFAULT;
+use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
 use crate::model::target::AllowList;
@@ -26,6 +27,7 @@ pub struct Written {
     pub server: WrittenServer,
     pub store: WrittenStore,
     pub push: WrittenPush,
+    pub streams: WrittenStreams,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
 }
 
@@ -59,6 +61,38 @@ pub struct WrittenPush {
     pub sync_budget: Option<Span>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenStreams {
+    /// How long a delivered entry may be idle before its worker must show a sign of life.
+    pub floor: Option<Span>,
+    /// The same for single streams, by name.
+    pub floors: std::collections::BTreeMap<String, Span>,
+    /// Deliveries after which an entry whose workers are lost is a dead letter.
+    pub max_deliveries: Option<u64>,
+}
+
+impl WrittenStreams {
+    fn check(self) -> Result<Floors, BadSetting> {
+        let defaults = Floors::default();
+        let bad = |key: String, message: String| Err(BadSetting { key, message });
+        let default = self.floor.unwrap_or(defaults.default);
+        let named =
+            self.floors.iter().map(|(name, span)| (format!("streams.floors.{name}"), *span));
+        for (key, span) in std::iter::once(("streams.floor".to_owned(), default)).chain(named) {
+            if !FLOOR.contains(&span) {
+                return bad(key, format!("expected 1s to 24h, got {span}"));
+            }
+        }
+        let max_deliveries = self.max_deliveries.unwrap_or(defaults.max_deliveries);
+        if !(1..=1_000).contains(&max_deliveries) {
+            let message = format!("expected 1 to 1000, got {max_deliveries}");
+            return bad("streams.max_deliveries".to_owned(), message);
+        }
+        Ok(Floors { default, of: self.floors.into_iter().collect(), max_deliveries })
+    }
+}
+
 /// A setting that cannot be used; names the key, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("setting `{key}`: {message}")]
@@ -78,11 +112,14 @@ pub struct Settings {
     pub allow: Arc<AllowList>,
     pub ca_file: Option<PathBuf>,
     pub sync_budget: Span,
+    pub floors: Floors,
     pub tasks: Vec<Task>,
 }
 
 /// Smallest and largest cache, in MiB.
 const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
+/// Shortest and longest floor of a stream.
+const FLOOR: std::ops::RangeInclusive<Span> = Span::from_secs(1)..=Span::from_hours(24);
 /// Shortest and longest wait of a synchronous create.
 const SYNC_BUDGET: std::ops::RangeInclusive<Span> = Span::from_millis(100)..=Span::from_secs(60);
 
@@ -141,6 +178,7 @@ impl Written {
             allow: Arc::new(allow),
             ca_file: self.push.ca_file,
             sync_budget,
+            floors: self.streams.check()?,
             tasks,
         })
     }

@@ -14,3 +14,4 @@ pub mod signature;
 pub mod stream;
 pub mod target;
 pub mod task;
+pub mod worker;

@@ -40,6 +40,10 @@
 //! | Again | stream number, group number, when, id | nothing: to be delivered again from then on | until read or acknowledged |
 //! | Callback | callback id | run, when | until answered, or its run ends |
 //! | CallbackOf | run id, callback id | nothing | with its callback |
+//! | Worker | stream, consumer | signs of life, notice, state | a day after it went |
+//! | WorkerType | stream | state, counts | until forgotten |
+//! | FleetEvent | id | what happened to the fleet | 30 days |
+//! | CallbackAnswer | run id, callback id | when, and what was answered | with its run |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -95,6 +99,10 @@ tables! {
     Purge = 33,
     Callback = 40,
     CallbackOf = 41,
+    Worker = 42,
+    WorkerType = 43,
+    FleetEvent = 44,
+    CallbackAnswer = 45,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

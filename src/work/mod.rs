@@ -1,5 +1,6 @@
 //! Floor 5, the duties: what Tidegate does by itself, without being asked.
 
 pub mod dispatch;
+pub mod fleet;
 pub mod pulse;
 pub mod purge;

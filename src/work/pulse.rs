@@ -14,6 +14,8 @@ pub async fn run(appliance: Appliance, pulse: Arc<Pulse>, stop: CancellationToke
         if let Ok(totals) = appliance.totals() {
             pulse.sample(appliance.now(), totals);
         }
+        // Likewise: the rate of a stream is then not known.
+        let _ = appliance.sample_streams(&pulse.streams);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(SAMPLE_EVERY.to_duration()) => {}

@@ -1,11 +1,13 @@
 //! The whole appliance over real HTTP, with real receivers: what its callers and operators see.
 //!
 //! `world.rs` starts an appliance inside the test, `receiver.rs` is an agent that does what a test
-//! tells it, `process.rs` starts the real binary where a test has to kill one.
+//! tells it, `process.rs` starts the real binary where a test has to kill one, `clients.rs` runs
+//! the scripts in other languages.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
 mod bad_input;
+mod clients;
 mod dead_letters;
 mod delivery;
 mod endpoints;
@@ -18,5 +20,6 @@ mod runs;
 mod runs_keys;
 mod slowloris;
 mod store;
+mod streams;
 mod sync;
 mod world;

@@ -12,6 +12,8 @@ use tidegate::base::time::Stopwatch;
 pub struct Process {
     child: Child,
     pub url: String,
+    /// Of the Redis protocol.
+    pub redis: String,
     /// From its start until it said where it listens.
     pub ready_after: Duration,
 }
@@ -47,14 +49,15 @@ impl Process {
             let code = child.wait().expect("a child can be awaited").code();
             return Err((code.unwrap_or(-1), text));
         };
-        let url = said["http"].as_str().expect("the line names the address").to_owned();
+        let [url, redis] = ["http", "redis"]
+            .map(|door| said[door].as_str().expect("the line names the address").to_owned());
         // Read to its end, so that it never waits for room; shown by the harness when a test fails.
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("{line}");
             }
         });
-        Ok(Process { child, url, ready_after: watch.elapsed() })
+        Ok(Process { child, url, redis, ready_after: watch.elapsed() })
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -51,6 +51,7 @@ impl Build {
         let mut world = World {
             receiver: Receiver::start().await,
             client: Client::new(String::new()),
+            redis: None,
             app: None,
             faults: Arc::default(),
             written: self.written,
@@ -65,6 +66,8 @@ impl Build {
 pub struct World {
     pub receiver: Receiver,
     pub client: Client,
+    /// Where the Redis protocol is spoken.
+    pub redis: Option<std::net::SocketAddr>,
     app: Option<App>,
     /// Faults that would have ended a process.
     faults: Arc<Mutex<Vec<String>>>,
@@ -86,6 +89,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut written = Written::default();
         written.server.http = Some("127.0.0.1:0".to_owned());
+        written.server.redis = Some("127.0.0.1:0".to_owned());
         written.server.data_dir = Some(dir.path().join("data"));
         written.store.cache_mib = Some(8);
         written.push.allow = vec!["127.0.0.0/8".to_owned()];
@@ -110,6 +114,7 @@ impl World {
         let settings = self.written.clone().check().expect("the settings are good");
         let app = app::start(settings, on_fault).await?;
         self.client = Client::new(format!("http://{}", app.http));
+        self.redis = Some(app.redis);
         self.app = Some(app);
         Ok(())
     }

@@ -16,6 +16,7 @@ pub mod endpoints;
 pub mod error;
 mod filters;
 pub mod json;
+pub mod names;
 pub mod outbox;
 pub mod overview;
 pub mod parts;
@@ -23,7 +24,9 @@ pub mod run;
 pub mod runs;
 mod serve;
 pub mod shell;
+pub mod streams;
 pub mod text;
+pub mod workers;
 
 pub use serve::oops::{before_opening, dress};
 pub use serve::{asset_routes, routes};

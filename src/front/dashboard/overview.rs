@@ -23,6 +23,7 @@ pub struct OverviewPage {
     /// Created, completed and failed per second of the last 30 minutes.
     pub chart: Chart,
     pub outbox: OutboxCard,
+    pub streams: StreamsCard,
     pub endpoints: Vec<EndpointLine>,
     pub tasks: Vec<TaskLine>,
     pub store: StoreCard,
@@ -60,6 +61,22 @@ pub struct OutboxCard {
     pub oldest_due: String,
     /// The oldest due row is older than it should be.
     pub oldest_late: bool,
+}
+
+/// Streams and workers in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct StreamsCard {
+    /// How many streams, for example `50+`.
+    pub streams: String,
+    /// The figures are those of the first streams by name only.
+    pub partial: bool,
+    /// Entries that groups have still to read or to acknowledge.
+    pub waiting: u64,
+    /// Age of the oldest pending entry of the groups furthest behind; empty for none.
+    pub oldest: String,
+    pub workers_alive: u64,
+    /// Workers that crashed within a day.
+    pub workers_crashed: u64,
 }
 
 /// One endpoint in a line.

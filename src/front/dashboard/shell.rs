@@ -66,6 +66,8 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
     let mut items = vec![
         NavItem::new("Overview", "/"),
         NavItem::new("Runs", "/runs"),
+        NavItem::new("Streams", "/streams"),
+        NavItem::new("Workers", "/workers"),
         NavItem::new("Outbox", "/outbox"),
         NavItem::new("Endpoints", "/endpoints"),
         NavItem::new("Docs", "/docs"),

@@ -113,6 +113,24 @@ fn values_of_each_page_are_shown() {
             &["10,000+", "Replay the first 10,000 now", "name=\"dry_run\" value=\"false\""],
         ),
         ("endpoints_done", &["whsec_", "503", "shown this one time"]),
+        (
+            "streams",
+            &["48,213", "no group", "/streams/a%2Fb%20c", "looked at 1,000 keys", "31 runs"],
+        ),
+        (
+            "stream",
+            &["12 kB in all", "\\xff", "connected", "resize", "3 more fields", "order=oldest"],
+        ),
+        (
+            "workers",
+            &[
+                "crashed, last seen alive",
+                "+2 → 5",
+                "1,250 %",
+                "scaled down",
+                "2 crashed within a day",
+            ],
+        ),
         ("error", &["404", "run_not_found", "Try again in 2 s"]),
         ("docs", &["/v1/tasks/{name}", "unavailable_read_only", "503"]),
     ] {

@@ -9,6 +9,7 @@ use super::state::Front;
 use crate::model::refusal::{Code, Refusal};
 
 /// One method on one path.
+#[derive(Clone, Copy)]
 pub struct Operation {
     pub method: &'static str,
     pub path: &'static str,

@@ -1,11 +1,13 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
 pub mod body;
+pub mod callbacks;
 pub mod deadline;
 pub mod describe;
 pub mod door;
 pub mod endpoints;
 pub mod error;
+pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod live;
@@ -19,5 +21,9 @@ pub mod runs_create;
 pub mod server;
 pub mod state;
 pub mod status;
+pub mod stream_groups;
+pub mod stream_json;
+pub mod stream_pending;
+pub mod streams;
 pub mod table;
 pub mod tasks;

@@ -35,8 +35,8 @@ const METADATA_BYTES_MAX: usize = 64 << 10;
 
 /// The run that path and query name, where the query holds nothing else.
 pub struct Target {
-    id: RunId,
-    scope: Scope,
+    pub id: RunId,
+    pub scope: Scope,
 }
 
 impl FromRequestParts<Front> for Target {

@@ -43,6 +43,8 @@ pub struct Front {
 pub struct About {
     pub version: &'static str,
     pub address: String,
+    /// Where clients of the Redis protocol come in.
+    pub redis: std::net::SocketAddr,
     /// Names under which it may be asked, besides addresses and `localhost`.
     pub hosts: Vec<String>,
     pub data_dir: std::path::PathBuf,

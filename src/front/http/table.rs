@@ -1,11 +1,13 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod streams;
+
 use axum::routing::{delete, get, post, put};
 
 use super::describe::{Operation, shape};
 use super::run_json::RunJson;
-use super::{endpoints, health, live, outbox, runs, runs_create, status, tasks};
+use super::{callbacks, endpoints, fleet, health, live, outbox, runs, runs_create, status, tasks};
 
 const SCOPE: [(&str, &str, &str); 2] = [
     ("org", "name", "Look only among the runs of this org."),
@@ -40,17 +42,45 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Runs",
         "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
     ),
+    (
+        "streams",
+        "Streams",
+        "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
+    ),
     ("outbox", "Outbox", "What Tidegate still has to deliver, what is out, and what gave up."),
     (
         "endpoints",
         "Endpoints",
         "The receivers of push tasks: every push task has one of its own name.",
     ),
+    (
+        "fleet",
+        "Fleet",
+        "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &joined::<{ MAIN.len() + streams::STREAMS.len() }>();
+
+/// The parts of the table, one after another.
+const fn joined<const N: usize>() -> [Operation; N] {
+    let parts = [MAIN, streams::STREAMS];
+    let mut all = [PLAIN; N];
+    let (mut part, mut at, mut filled) = (0, 0, 0);
+    while part < parts.len() {
+        if at == parts[part].len() {
+            (part, at) = (part + 1, 0);
+        } else {
+            all[filled] = parts[part][at];
+            (at, filled) = (at + 1, filled + 1);
+        }
+    }
+    all
+}
+
+const MAIN: &[Operation] = &[
     Operation {
         method: "PUT",
         path: "/v1/tasks/{name}",
@@ -245,6 +275,39 @@ pub const OPERATIONS: &[Operation] = &[
         ..RUN
     },
     Operation {
+        method: "POST",
+        path: "/v1/runs/{id}/callbacks",
+        summary: "Expect an answer from outside",
+        notes: &[
+            "`url` is where it is to be sent, once. A run may wait for 1,000 at a time; whichever way it ends, none of them remains.",
+        ],
+        answers: &[(201, "It is waited for.")],
+        answer: Some(shape::<callbacks::CallbackJson>),
+        handler: || post(callbacks::expect),
+        ..RUN
+    },
+    Operation {
+        path: "/v1/runs/{id}/callbacks",
+        summary: "List the callbacks of a run",
+        answers: &[(200, "Those outstanding, and the answers that came.")],
+        answer: Some(shape::<callbacks::ListJson<'static>>),
+        handler: || get(callbacks::list),
+        ..RUN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/callbacks/{callback_id}",
+        summary: "Answer a callback",
+        notes: &[
+            "The body is any JSON of at most 64 KiB; it is kept with the run. Each is answered once: then, and after the end of its run, it is 404.",
+        ],
+        query: &[],
+        answers: &[(200, "The answer is kept.")],
+        answer: Some(shape::<callbacks::TakenJson>),
+        handler: || post(callbacks::answer),
+        ..RUN
+    },
+    Operation {
         path: "/v1/outbox",
         section: "outbox",
         summary: "List the outbox",
@@ -379,6 +442,97 @@ pub const OPERATIONS: &[Operation] = &[
         example: r#"{"overlap": "24h"}"#,
         answers: &[(200, "The new secret.")],
         handler: || post(endpoints::rotate_secret),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/workers",
+        section: "fleet",
+        summary: "Get the fleet",
+        answer: Some(shape::<fleet::FleetJson>),
+        answers: &[(200, "Every type of workers with its workers.")],
+        handler: || get(fleet::workers),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/workers/{stream}/{consumer}/heartbeat",
+        section: "fleet",
+        summary: "Say that a worker is alive",
+        notes: &[
+            "Counts for 15 s; send it every 5 s. What a worker holds is not given to another one while it lasts.",
+            "Workers that read with a Redis client need none: their open connection is their sign of life.",
+        ],
+        body: Some(shape::<fleet::Heartbeat>),
+        example: r#"{"task_limit": 10, "info": {"host": "a7"}}"#,
+        answers: &[(200, "Taken.")],
+        handler: || post(fleet::heartbeat),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/workers/{stream}/{consumer}/shutdown",
+        section: "fleet",
+        summary: "Say that a worker stops",
+        notes: &["A worker that goes without it, and without a heartbeat, has crashed."],
+        body: Some(shape::<fleet::Shutdown>),
+        answers: &[(200, "Taken."), (404, "The worker was never seen.")],
+        handler: || post(fleet::shutdown),
+        ..PLAIN
+    },
+    Operation {
+        path: "/v1/history/events",
+        section: "fleet",
+        summary: "List what happened to the fleet",
+        query: &[
+            ("type", "scale_up | scale_down | crash", "Only such events."),
+            ("worker", "name", "Only of this type of workers."),
+            ("severity", "info | critical", "Only of this severity."),
+            ("limit", "1-1000", "100 unless given."),
+            ("cursor", "text", "`next_cursor` of the page before."),
+        ],
+        answer: Some(shape::<fleet::EventsJson>),
+        answers: &[(200, "Newest first.")],
+        handler: || get(fleet::events),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/cleanup",
+        section: "fleet",
+        summary: "Tidy up streams",
+        notes: &[
+            "Cuts off what every group of a stream has read and acknowledged, and removes consumers that hold nothing and are gone for an hour.",
+        ],
+        answers: &[(200, "What was removed.")],
+        handler: || post(fleet::cleanup),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/reclaim-dead-consumers",
+        section: "fleet",
+        summary: "Give up the work of dead consumers",
+        notes: &[
+            "Drops the entries that they hold. Runs are never dropped: they go to the next worker by themselves.",
+        ],
+        body: Some(shape::<fleet::Reclaim>),
+        example: r#"{"min_idle_seconds": 3600, "dry_run": true}"#,
+        answers: &[(200, "What was dropped, or would be.")],
+        handler: || post(fleet::reclaim),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/admin/forget-worker",
+        section: "fleet",
+        summary: "Forget a type of workers",
+        body: Some(shape::<fleet::Forget>),
+        example: r#"{"name": "resize"}"#,
+        answers: &[
+            (200, "Forgotten; it is learnt again when one of them beats."),
+            (404, "It is not known."),
+        ],
+        handler: || post(fleet::forget),
         ..PLAIN
     },
     Operation {

@@ -1,28 +1,35 @@
 //! One client: reads requests, lets those of one pipeline share a commit, writes the replies.
+//!
+//! Whatever is not a plain command of the store (an answer of the connection's own, a transaction,
+//! a reader that waits) comes after all that was gathered before it. A silent client may stay for
+//! ever; a request that has begun has to end within a limit, counted from its first byte.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::asked::{Ask, Asked, Shape};
-use super::door::Door;
+use super::door::{Door, loading};
 use super::encode::encode;
 use super::frame::Decoder;
+use super::multi::{Multi, Queued};
 use super::parse::{Scope, Wrong, parse};
 use super::reply::Reply;
-use super::request::Request;
-use super::session::{Multi, QUEUED_MAX, Queued, Session};
+use super::request::{Request, is_word};
+use super::session::Session;
+use super::socket::Socket;
 use super::writer::{Protocol, Writer};
-use crate::appliance::requests::{Answer, Answers, Command};
-use crate::base::time::Span;
-use crate::model::refusal::Refusal;
+use crate::appliance::presence::Places;
+use crate::appliance::requests::{Answers, Command, unknown_outcome};
+use crate::base::time::Stopwatch;
+
+mod steps;
+mod transaction;
 
 /// Requests of one pipeline that are answered together.
 const PIPELINE_MAX: usize = 1_024;
@@ -30,47 +37,55 @@ const PIPELINE_MAX: usize = 1_024;
 const LONG_ANSWERS_MAX: usize = 8;
 /// Bytes of replies from which they are sent before further ones are made.
 const OUT_BYTES: usize = 256 * 1_024;
-/// Room of a buffer that is kept while the client is silent.
-const ROOM_KEPT: usize = 32 * 1_024;
-/// Bytes that are read ahead while a client waits in a blocking command.
-const READ_AHEAD_MAX: usize = 1 << 20;
-/// Keys that FLUSHDB removes in one commit.
-const FLUSHED_TOGETHER: usize = 10_000;
 
 /// Serves a client until it goes, breaks the protocol, or the server stops.
-pub async fn serve(socket: TcpStream, address: String, door: Arc<Door>, stop: CancellationToken) {
-    let session = Session::new(door.next_id(), address, &door);
+pub async fn serve(stream: TcpStream, address: String, door: Arc<Door>, stop: CancellationToken) {
+    let session = Session::new(door.next_id(), address.clone(), &door);
     door.note(&session);
-    let id = session.id;
+    let _listed = Listed { door: &door, id: session.id };
     let mut connection = Connection {
-        socket,
+        socket: Socket::new(stream, door.settings.write_stall_timeout),
         session,
         decoder: Decoder::new(door.settings.limits),
-        input: BytesMut::new(),
-        output: BytesMut::new(),
+        begun: None,
         door: door.clone(),
         stop,
     };
+    let client = &address;
     match connection.run().await {
-        Ok(()) => {}
+        Ok(()) => connection.socket.close().await,
         Err(End::Gone) => {}
-        Err(End::Slow) => {
-            let client = &connection.session.address;
+        Err(End::Deaf) => {
             tracing::warn!(%client, "a client that does not read its replies was dropped");
         }
+        Err(End::Late) => {
+            tracing::warn!(%client, "a client that does not finish its request was dropped");
+        }
         Err(End::Foreign) => {
-            let client = &connection.session.address;
             tracing::warn!(%client, "something that speaks HTTP was turned away");
         }
     }
-    door.forget(id);
+}
+
+/// Takes a client off the list, however its connection ends.
+struct Listed<'a> {
+    door: &'a Door,
+    id: u64,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.door.forget(self.id);
+    }
 }
 
 /// Why a connection ended early.
 enum End {
     Gone,
-    /// It took nothing for too long.
-    Slow,
+    /// It took nothing of its replies for too long.
+    Deaf,
+    /// Its request took too long to arrive.
+    Late,
     /// A browser that was sent here by a page.
     Foreign,
 }
@@ -82,11 +97,11 @@ impl From<io::Error> for End {
 }
 
 struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     session: Session,
     decoder: Decoder,
-    input: BytesMut,
-    output: BytesMut,
+    /// Since when a request is under way that is not complete.
+    begun: Option<Stopwatch>,
     door: Arc<Door>,
     stop: CancellationToken,
 }
@@ -115,7 +130,6 @@ impl Connection {
                 self.read().await?;
             }
         }
-        let _ = self.socket.shutdown().await;
         Ok(())
     }
 
@@ -124,16 +138,17 @@ impl Connection {
         let mut group = Group::default();
         let mut count = 0;
         while count < PIPELINE_MAX && !self.session.closing {
-            let request = match self.decoder.decode(&mut self.input) {
+            let request = match self.decoder.decode(&mut self.socket.input) {
                 Ok(Some(request)) => request,
                 Ok(None) => break,
                 Err(broken) => {
+                    tracing::debug!(client = %self.session.address, %broken, "not understood");
                     group.slots.push_back(Slot::Ready(broken.into(), self.session.protocol));
                     self.session.closing = true;
                     break;
                 }
             };
-            count += 1;
+            (count, self.begun) = (count + 1, None);
             self.take(request, &mut group).await?;
         }
         self.door.requests.fetch_add(count as u64, Ordering::Relaxed);
@@ -143,20 +158,26 @@ impl Connection {
 
     /// Takes one request into the group, or answers it after what came before.
     async fn take(&mut self, request: Request, group: &mut Group) -> Result<(), End> {
-        let scope = Scope { db: self.session.db, now: self.door.appliance.now() };
+        let scope = Scope { db: self.session.db, now: self.door.now() };
+        let request = if self.is_kept(&request) { request.detached() } else { request };
         let asked = match parse(&request, scope) {
             Ok(asked) => asked,
+            Err(_) if is_word(&request.name, "POST") || is_word(&request.name, "HOST:") => {
+                return Err(End::Foreign);
+            }
             Err(wrong) => {
-                if request.name.eq_ignore_ascii_case(b"POST")
-                    || request.name.eq_ignore_ascii_case(b"HOST:")
-                {
-                    return Err(End::Foreign);
-                }
                 let reply = self.wrong(&request, wrong);
                 group.slots.push_back(Slot::Ready(reply, self.session.protocol));
                 return Ok(());
             }
         };
+        if self.door.appliance().is_none() && needs_store(&request, &asked) {
+            if let Some(multi) = &mut self.session.multi {
+                multi.spoil();
+            }
+            group.slots.push_back(Slot::Ready(loading(), self.session.protocol));
+            return Ok(());
+        }
         if self.session.multi.is_some() && self.queue(&request, &asked, group) {
             return Ok(());
         }
@@ -174,8 +195,7 @@ impl Connection {
                 self.wait(ask, limit).await?;
             }
             Asked::Text(lines) => {
-                let reply = Reply::array(lines.iter().map(|line| Reply::Simple(line)));
-                group.slots.push_back(Slot::Ready(reply, self.session.protocol));
+                group.slots.push_back(Slot::Ready(help(lines), self.session.protocol));
             }
             Asked::Connection => match request.word().as_str() {
                 "EXEC" => {
@@ -200,6 +220,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a request may stay for long: then it must not hold on to the buffer it came in.
+    fn is_kept(&self, request: &Request) -> bool {
+        self.session.multi.is_some()
+            || is_word(&request.name, "XREAD")
+            || is_word(&request.name, "XREADGROUP")
+    }
+
     /// What a request that is not understood is told; within a transaction perhaps later.
     fn wrong(&mut self, request: &Request, wrong: Wrong) -> Reply {
         let (reply, later) = match wrong {
@@ -208,12 +235,9 @@ impl Connection {
             Wrong::WhenDone(malformed) => (request.malformed(malformed), true),
         };
         match &mut self.session.multi {
-            Some(multi) if later && multi.queued.len() < QUEUED_MAX => {
-                multi.queued.push(Queued::Ready(reply));
-                Reply::QUEUED
-            }
+            Some(multi) if later => multi.add(request, Queued::Ready(reply)),
             Some(multi) => {
-                multi.broken = true;
+                multi.spoil();
                 reply
             }
             None => reply,
@@ -227,7 +251,7 @@ impl Connection {
             }
             "MULTI" => {
                 let before = (self.session.db, self.session.protocol);
-                self.session.multi = Some(Multi { before, ..Multi::default() });
+                self.session.multi = Some(Multi::new(before));
                 Reply::OK
             }
             "DISCARD" => match self.session.multi.take() {
@@ -239,103 +263,44 @@ impl Connection {
             },
             _ => {
                 let door = self.door.clone();
-                self.session.answer(request, &door)
-            }
-        }
-    }
-
-    /// Queues a request of a transaction; false for those that are done at once.
-    fn queue(&mut self, request: &Request, asked: &Asked, group: &mut Group) -> bool {
-        let protocol = self.session.protocol;
-        let Some(multi) = &mut self.session.multi else { return false };
-        let ask = match asked {
-            // Within a transaction nobody waits.
-            Asked::Data(ask) | Asked::Wait(ask, _) => ask.clone(),
-            Asked::Text(_) => return false,
-            Asked::Connection => match request.word().as_str() {
-                "EXEC" | "DISCARD" | "MULTI" | "RESET" | "QUIT" => return false,
-                "FLUSHALL" => flush_ask(None),
-                "FLUSHDB" => flush_ask(Some(self.session.db)),
-                // Nobody else sees it: what it changes may change now.
-                _ => {
-                    let door = self.door.clone();
-                    let reply = self.session.answer(request, &door);
-                    if let Some(multi) = &mut self.session.multi {
-                        multi.queued.push(Queued::Ready(reply));
-                    }
-                    group.slots.push_back(Slot::Ready(Reply::QUEUED, protocol));
-                    return true;
+                let reply = self.session.answer(request, &door);
+                if matches!(word, "CLIENT" | "HELLO" | "SELECT" | "RESET") {
+                    door.note(&self.session);
                 }
-            },
-        };
-        let reply = match multi.queued.len() < QUEUED_MAX {
-            true => {
-                multi.queued.push(Queued::Ask(ask));
-                Reply::QUEUED
-            }
-            false => {
-                multi.broken = true;
-                Reply::error(format!("ERR a transaction holds at most {QUEUED_MAX} commands"))
-            }
-        };
-        group.slots.push_back(Slot::Ready(reply, protocol));
-        true
-    }
-
-    async fn exec(&mut self) -> Result<(), End> {
-        let Some(multi) = self.session.multi.take() else {
-            self.reply(&Reply::error("ERR EXEC without MULTI"));
-            return Ok(());
-        };
-        if multi.broken {
-            (self.session.db, self.session.protocol) = multi.before;
-            let text = "EXECABORT Transaction discarded because of previous errors.";
-            self.reply(&Reply::error(text));
-            return Ok(());
-        }
-        let protocol = self.session.protocol;
-        let (mut commands, mut group) = (Vec::new(), Group::default());
-        for queued in multi.queued {
-            match queued {
-                Queued::Ask(ask) => {
-                    self.stand_for(&ask.command);
-                    commands.push(ask.command);
-                    group.slots.push_back(Slot::Data(ask.shape, protocol));
-                }
-                Queued::Ready(reply) => group.slots.push_back(Slot::Ready(reply, protocol)),
+                reply
             }
         }
-        let answers = match commands.is_empty() {
-            true => Answers::new(),
-            false => self.door.appliance.requests(commands, true).await,
-        };
-        Writer::new(&mut self.output, protocol).array(group.slots.len());
-        self.write(group.slots, answers).await
     }
 
     /// Does what the group asks and writes its replies.
     async fn finish(&mut self, group: Group) -> Result<(), End> {
-        let answers = match group.commands.is_empty() {
-            true => Answers::new(),
-            false => self.door.appliance.requests(group.commands, false).await,
-        };
+        let answers = self.ask(group.commands, false).await;
         self.write(group.slots, answers).await
     }
 
+    /// Sends commands to the store.
+    async fn ask(&self, commands: Vec<Command>, transaction: bool) -> Answers {
+        match self.door.appliance() {
+            Some(appliance) if !commands.is_empty() => {
+                appliance.requests(commands, transaction).await
+            }
+            _ => Answers::new(),
+        }
+    }
+
     async fn write(&mut self, slots: VecDeque<Slot>, answers: Answers) -> Result<(), End> {
-        let now = self.door.appliance.now();
+        let now = self.door.now();
         let mut answers = answers.into_iter();
         for slot in slots {
             match slot {
-                Slot::Ready(reply, protocol) => reply.encode(protocol, &mut self.output),
+                Slot::Ready(reply, protocol) => reply.encode(protocol, &mut self.socket.output),
                 Slot::Data(shape, protocol) => {
-                    let missing = || Err(crate::appliance::requests::unknown_outcome());
-                    let answer = answers.next().unwrap_or_else(missing);
-                    let mut writer = Writer::new(&mut self.output, protocol);
+                    let answer = answers.next().unwrap_or_else(|| Err(unknown_outcome()));
+                    let mut writer = Writer::new(&mut self.socket.output, protocol);
                     encode(&answer, &shape, protocol, now, &mut writer);
                 }
             }
-            if self.output.len() >= OUT_BYTES {
+            if self.socket.output.len() >= OUT_BYTES {
                 self.flush().await?;
             }
         }
@@ -343,124 +308,64 @@ impl Connection {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        reply.encode(self.session.protocol, &mut self.output);
+        reply.encode(self.session.protocol, &mut self.socket.output);
     }
 
     /// Sends what is written. A client that takes nothing for too long is dropped.
     async fn flush(&mut self) -> Result<(), End> {
-        while !self.output.is_empty() {
-            let sent = self.socket.write_buf(&mut self.output);
-            match timeout(self.door.settings.write_stall_timeout, sent).await {
-                Ok(Ok(0)) => return Err(End::Gone),
-                Ok(sent) => drop(sent?),
-                Err(_) => return Err(End::Slow),
-            }
-        }
-        if self.output.capacity() > OUT_BYTES {
-            self.output = BytesMut::new();
-        }
-        Ok(())
+        self.socket.flush().await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => End::Deaf,
+            _ => End::Gone,
+        })
     }
 
-    /// Waits for more input.
+    /// Waits for more input. Half a request is not waited for without an end.
     async fn read(&mut self) -> Result<(), End> {
-        // An idle client costs no buffer.
-        if self.input.is_empty() && self.input.capacity() > ROOM_KEPT {
-            self.input = BytesMut::new();
-        }
-        let wanted = self.decoder.room_wanted(self.input.len());
-        self.input.reserve(wanted);
-        let started = !self.input.is_empty();
+        let wanted = self.decoder.room_wanted(self.socket.input.len());
         let patience = self.door.settings.request_timeout;
+        let left = (!self.socket.input.is_empty()).then(|| {
+            let begun = self.begun.get_or_insert_with(Stopwatch::start);
+            patience.saturating_sub(begun.elapsed())
+        });
         tokio::select! {
-            read = self.socket.read_buf(&mut self.input) => match read? {
-                0 => Err(End::Gone),
-                _ => Ok(()),
-            },
-            // Half a request is not waited for without an end.
-            () = sleep(patience), if started => Err(End::Gone),
+            biased;
             () = self.stop.cancelled() => {
                 self.session.closing = true;
                 Ok(())
             }
+            // Before the bytes: who sends one each moment has no more time than others.
+            () = sleep(left.unwrap_or_default()), if left.is_some() => Err(End::Late),
+            read = self.socket.fill(wanted) => match read? {
+                0 => Err(End::Gone),
+                _ => Ok(()),
+            },
         }
-    }
-
-    /// Reads for the client until there is something, its patience ends, or it goes.
-    async fn wait(&mut self, ask: Ask, limit: Option<Span>) -> Result<(), End> {
-        self.flush().await?;
-        let enough = async {
-            match limit {
-                Some(span) => sleep(std::time::Duration::from_millis(span.0.unsigned_abs())).await,
-                None => std::future::pending().await,
-            }
-        };
-        let appliance = self.door.appliance.clone();
-        let read = appliance.read_blocking(ask.command, enough);
-        tokio::pin!(read);
-        let answer = loop {
-            let room = self.input.len() < READ_AHEAD_MAX;
-            if room {
-                self.input.reserve(ROOM_KEPT.min(4_096));
-            }
-            tokio::select! {
-                biased;
-                answer = &mut read => break answer,
-                more = self.socket.read_buf(&mut self.input), if room => {
-                    if more? == 0 {
-                        // Dropping the read takes the reader back.
-                        return Err(End::Gone);
-                    }
-                }
-                () = self.stop.cancelled() => {
-                    self.session.closing = true;
-                    break Ok(Answer::Read(Vec::new()));
-                }
-            }
-        };
-        let protocol = self.session.protocol;
-        let slots = VecDeque::from([Slot::Data(ask.shape, protocol)]);
-        self.write(slots, vec![answer]).await
     }
 
     /// A connection that reads for a consumer stands for it until it closes.
     fn stand_for(&mut self, command: &Command) {
-        if let Command::ReadGroup(read) = command {
+        if let (Command::ReadGroup(read), Some(appliance)) = (command, self.door.appliance()) {
+            let presence = || Places::new(appliance.presence().clone());
+            let places = self.session.places.get_or_insert_with(presence);
             for (key, _) in &read.keys {
-                self.session.places.stand_for(key, &read.group, &read.consumer);
-            }
-        }
-    }
-
-    async fn one(&self, command: Command) -> Result<Answer, Refusal> {
-        let answers = self.door.appliance.requests(vec![command], false).await;
-        answers.into_iter().next().unwrap_or(Err(crate::appliance::requests::unknown_outcome()))
-    }
-
-    /// Removes the keys of one database or of all, part by part.
-    async fn flush_keys(&self, request: &Request) -> Reply {
-        let all = request.word().as_str() == "FLUSHALL";
-        let fits = match &request.args[..] {
-            [] => true,
-            [how] => how.eq_ignore_ascii_case(b"ASYNC") || how.eq_ignore_ascii_case(b"SYNC"),
-            _ => false,
-        };
-        if !fits {
-            return Reply::error("ERR syntax error");
-        }
-        let db = (!all).then_some(self.session.db);
-        loop {
-            match self.one(Command::Flush { db, limit: FLUSHED_TOGETHER }).await {
-                Ok(Answer::Count(removed)) if removed as usize >= FLUSHED_TOGETHER => {}
-                Ok(_) => return Reply::OK,
-                Err(refusal) => return Reply::error(super::encode::words(&refusal, &Shape::Plain)),
+                places.stand_for(key, &read.group, &read.consumer);
             }
         }
     }
 }
 
-fn flush_ask(db: Option<u8>) -> Ask {
-    Ask { command: Command::Flush { db, limit: FLUSHED_TOGETHER }, shape: Shape::Ok }
+/// Whether a request has to wait for the store to be open. PING does, as in Redis: who asks for
+/// life means the service, not the socket.
+fn needs_store(request: &Request, asked: &Asked) -> bool {
+    let of_store = ["FLUSHALL", "FLUSHDB", "PING", "WAIT", "FUNCTION", "MEMORY"];
+    match asked {
+        Asked::Connection => of_store.contains(&request.word().as_str()),
+        Asked::Data(_) | Asked::Wait(..) | Asked::Text(_) => true,
+    }
+}
+
+fn help(lines: &'static [&'static str]) -> Reply {
+    Reply::array(lines.iter().map(|line| Reply::Simple(line)))
 }
 
 impl Group {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::frame::Limits;
+use super::reply::Reply;
 use super::session::Session;
 use crate::appliance::Appliance;
-use crate::base::time::{Span, Time};
+use crate::base::time::{Clock, Span, Time};
 
 /// What a client may do to the server.
 #[derive(Clone, Debug)]
@@ -38,7 +39,8 @@ impl Default for Settings {
 
 /// Shared by all connections.
 pub struct Door {
-    pub appliance: Appliance,
+    appliance: OnceLock<Appliance>,
+    clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub started_at: Time,
     /// 40 hex digits, another one after each start.
@@ -46,16 +48,18 @@ pub struct Door {
     pub port: u16,
     pub requests: AtomicU64,
     ids: AtomicU64,
-    clients: Mutex<BTreeMap<u64, String>>,
+    clients: Mutex<BTreeMap<u64, (Time, String)>>,
     rate: Mutex<(Time, u64, u64)>,
 }
 
 impl Door {
-    pub fn new(appliance: Appliance, settings: Settings, run_id: String, port: u16) -> Door {
-        let now = appliance.now();
+    /// Until the store is open clients are told so.
+    pub fn new(clock: Arc<dyn Clock>, settings: Settings, run_id: String, port: u16) -> Door {
+        let now = clock.now();
         Door {
             started_at: now,
-            appliance,
+            appliance: OnceLock::new(),
+            clock,
             settings,
             run_id,
             port,
@@ -64,6 +68,22 @@ impl Door {
             clients: Mutex::default(),
             rate: Mutex::new((now, 0, 0)),
         }
+    }
+
+    /// From now on requests reach the store.
+    pub fn open(&self, appliance: Appliance) {
+        if self.appliance.set(appliance).is_err() {
+            tracing::error!("the door was opened twice; the second appliance is ignored");
+        }
+    }
+
+    /// `None` while the store is being opened.
+    pub fn appliance(&self) -> Option<&Appliance> {
+        self.appliance.get()
+    }
+
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     pub fn next_id(&self) -> u64 {
@@ -81,7 +101,7 @@ impl Door {
 
     /// Tells what CLIENT LIST says of a connection.
     pub fn note(&self, session: &Session) {
-        lock(&self.clients).insert(session.id, session.line(session.since));
+        lock(&self.clients).insert(session.id, (session.since, session.line()));
     }
 
     pub fn forget(&self, id: u64) {
@@ -91,12 +111,22 @@ impl Door {
     /// One line for each connection.
     pub fn list(&self, me: &Session) -> String {
         self.note(me);
-        lock(&self.clients).values().map(|line| format!("{line}\n")).collect()
+        let clients = lock(&self.clients);
+        clients.values().map(|(since, line)| self.aged(*since, line)).collect()
+    }
+
+    /// The line of one connection.
+    pub fn line(&self, me: &Session) -> String {
+        self.aged(me.since, &me.line())
+    }
+
+    fn aged(&self, since: Time, line: &str) -> String {
+        format!("{line} age={}\n", self.now().since(since).0 / 1_000)
     }
 
     /// Requests a second since someone asked last, at least a second ago.
     pub fn per_second(&self) -> u64 {
-        let now = self.appliance.now();
+        let now = self.now();
         let total = self.requests.load(Ordering::Relaxed);
         let mut rate = lock(&self.rate);
         let (at, before, known) = *rate;
@@ -108,6 +138,11 @@ impl Door {
         *rate = (now, total, fresh);
         fresh
     }
+}
+
+/// What clients hear while the store is being opened. They know the code, and come again.
+pub fn loading() -> Reply {
+    Reply::error("LOADING tidegate is opening its store")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

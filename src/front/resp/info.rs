@@ -49,7 +49,7 @@ fn line(out: &mut String, name: &str, value: impl std::fmt::Display) {
 }
 
 fn server(door: &Door, out: &mut String) {
-    let up = door.appliance.now().since(door.started_at).0 / 1_000;
+    let up = door.now().since(door.started_at).0 / 1_000;
     out.push_str("# Server\r\n");
     line(out, "redis_version", REDIS_VERSION);
     line(out, "redis_mode", "standalone");
@@ -67,7 +67,8 @@ fn clients(door: &Door, out: &mut String) {
     out.push_str("# Clients\r\n");
     line(out, "connected_clients", door.connected());
     line(out, "maxclients", door.settings.connections_max);
-    line(out, "blocked_clients", door.appliance.writer_figures().parked);
+    let parked = door.appliance().map_or(0, |appliance| appliance.writer_figures().parked);
+    line(out, "blocked_clients", parked);
 }
 
 fn memory(_: &Door, out: &mut String) {
@@ -81,12 +82,12 @@ fn memory(_: &Door, out: &mut String) {
 }
 
 fn persistence(door: &Door, out: &mut String) {
-    let figures = door.appliance.writer_figures();
+    let read_only = door.appliance().is_some_and(|appliance| appliance.writer_figures().read_only);
     out.push_str("# Persistence\r\n");
-    line(out, "loading", 0);
+    line(out, "loading", u8::from(door.appliance().is_none()));
     line(out, "rdb_changes_since_last_save", 0);
     line(out, "aof_enabled", 1);
-    line(out, "aof_last_write_status", if figures.read_only { "err" } else { "ok" });
+    line(out, "aof_last_write_status", if read_only { "err" } else { "ok" });
 }
 
 fn stats(door: &Door, out: &mut String) {
@@ -111,7 +112,7 @@ fn cluster(_: &Door, out: &mut String) {
 fn keyspace(door: &Door, out: &mut String) {
     out.push_str("# Keyspace\r\n");
     for db in 0..DATABASES {
-        let keys = door.appliance.key_count(db).unwrap_or(0);
+        let keys = door.appliance().and_then(|appliance| appliance.key_count(db).ok()).unwrap_or(0);
         if keys > 0 {
             line(out, &format!("db{db}"), format!("keys={keys},expires=0,avg_ttl=0"));
         }

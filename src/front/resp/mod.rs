@@ -1,8 +1,12 @@
-//! The Redis door. So far its pure parts: bytes to requests, and replies to bytes.
+//! The Redis door.
 //!
-//! `frame` cuts requests out of what was read (`inline` those that a person typed), `request` walks
-//! their arguments, `stream_id` and `number` read single ones, `reply` is what a command answers
-//! and `writer` how that looks on the wire. None of them waits, or knows a socket or the store.
+//! Its pure parts: `frame` cuts requests out of what was read (`inline` those that a person typed),
+//! `request` walks their arguments, `stream_id` and `number` read single ones, `parse` makes what
+//! is `asked` of them, `encode` turns answers of the store into replies, `reply` is any other
+//! answer, and `writer` how both look on the wire. None of them waits, or knows a socket.
+//!
+//! Around them: `server` takes connections, `connection` serves one over its `socket`, with what
+//! its `session` knows and the `multi` that it queues; `door` is what all of them share.
 
 mod asked;
 mod connection;
@@ -11,11 +15,15 @@ mod encode;
 pub mod frame;
 mod info;
 pub mod inline;
+mod multi;
 pub mod number;
 mod parse;
 pub mod reply;
 pub mod request;
 pub mod server;
 mod session;
+mod socket;
 pub mod stream_id;
+#[cfg(test)]
+mod world;
 pub mod writer;

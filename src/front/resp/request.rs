@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::number;
 use super::reply::Reply;
@@ -36,6 +36,22 @@ impl Request {
 
     pub fn arguments(&self) -> Arguments<'_> {
         Arguments { rest: &self.args }
+    }
+
+    /// Bytes of name and arguments.
+    pub fn bytes(&self) -> usize {
+        self.name.len() + self.args.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// A copy that shares its bytes with no other request.
+    pub fn detached(&self) -> Request {
+        let mut all = BytesMut::with_capacity(self.bytes());
+        for part in std::iter::once(&self.name).chain(&self.args) {
+            all.extend_from_slice(part);
+        }
+        let mut all = all.freeze();
+        let mut copy = |part: &Bytes| all.split_to(part.len());
+        Request { name: copy(&self.name), args: self.args.iter().map(copy).collect() }
     }
 
     /// Redis's answer to a name that is no command.

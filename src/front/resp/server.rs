@@ -14,22 +14,48 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::door::Door;
 
+#[cfg(test)]
+mod tests;
+
 /// Pause after an accept that failed: most likely there are no file handles left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections above the limit that are told so at the same time; any more are just closed.
+const TURNED_AWAY_MAX: usize = 64;
 /// How long a connection above the limit may take to hear so.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_millis(500);
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// Takes connections until it is told to stop, then lets replies that are under way finish.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(door.settings.connections_max));
-    let connections = TaskTracker::new();
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    tokio::select! {
+        () = accept_all(&listener, &door, &connections, &stop, &cut) => {}
+        () = stop.cancelled() => {}
+    }
+    // Closed at once, so that clients go elsewhere while the rest is finished.
+    drop(listener);
+    connections.close();
+    if timeout(door.settings.drain_timeout, connections.wait()).await.is_err() {
+        tracing::warn!(left = connections.len(), "connections that did not end in time are cut");
+        cut.cancel();
+        connections.wait().await;
+    }
+}
+
+/// Takes connections for ever.
+async fn accept_all(
+    listener: &TcpListener,
+    door: &Arc<Door>,
+    connections: &TaskTracker,
+    stop: &CancellationToken,
+    cut: &CancellationToken,
+) {
+    let connections_max = door.settings.connections_max;
+    let room = Arc::new(Semaphore::new(connections_max));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut full = false;
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (socket, address) = match accepted {
+        let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
@@ -38,21 +64,33 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationTok
             }
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
-            turn_away(socket).await;
+            // Once per time it fills up: a line for each would fill the disk.
+            if !std::mem::replace(&mut full, true) {
+                tracing::warn!(connections_max, "all connections are in use: clients turned away");
+            }
+            if let Ok(permit) = turned_away.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    // Whether it heard so or not, it is closed now.
+                    let _ = timeout(TURN_AWAY_TIMEOUT, turn_away(socket)).await;
+                    drop(permit);
+                });
+            }
             continue;
         };
+        full = false;
         if let Err(error) = prepare(&socket) {
             tracing::debug!(%error, "a connection could not be prepared");
         }
-        let (door, stop) = (door.clone(), stop.clone());
+        // Tokens of its own: thousands of connections would wait for the locks of common ones.
+        let (door, stop, cut) = (door.clone(), stop.child_token(), cut.child_token());
         connections.spawn(async move {
-            connection::serve(socket, address.to_string(), door, stop).await;
+            tokio::select! {
+                biased;
+                () = connection::serve(socket, address.to_string(), door, stop) => {}
+                () = cut.cancelled_owned() => {}
+            }
             drop(permit);
         });
-    }
-    connections.close();
-    if timeout(door.settings.drain_timeout, connections.wait()).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections that did not end in time are cut");
     }
 }
 
@@ -65,9 +103,11 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
-async fn turn_away(mut socket: TcpStream) {
-    let told = timeout(TURN_AWAY_TIMEOUT, socket.write_all(TOO_MANY)).await;
-    if told.is_err() {
-        tracing::debug!("a connection above the limit did not hear so");
-    }
+/// Tells a client that there is no room.
+async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+    socket.write_all(TOO_MANY).await?;
+    socket.shutdown().await?;
+    // Closing over unread bytes resets the connection, and a reset may overtake the reply.
+    tokio::io::copy(&mut socket, &mut tokio::io::sink()).await?;
+    Ok(())
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::asked::Ask;
 use super::door::Door;
 use super::info;
+use super::multi::Multi;
 use super::number;
 use super::reply::Reply;
 use super::request::{Request, Word, is_word};
@@ -16,31 +16,11 @@ use crate::base::glob;
 use crate::base::time::Time;
 use crate::model::stream::DATABASES;
 
-/// Commands that one MULTI may queue, and their bytes.
-pub const QUEUED_MAX: usize = 65_536;
 /// Longest name of a client or its library, in bytes.
 const CLIENT_NAME_MAX: usize = 256;
 
 /// The version whose behaviour is spoken.
 pub const REDIS_VERSION: &str = "7.4.2";
-
-/// A command of a transaction.
-#[derive(Debug)]
-pub enum Queued {
-    Ask(Ask),
-    /// Answered already, or not understood: told when it is its turn.
-    Ready(Reply),
-}
-
-/// A transaction that is being queued.
-#[derive(Debug, Default)]
-pub struct Multi {
-    pub queued: Vec<Queued>,
-    /// A command was refused while queueing: EXEC does nothing.
-    pub broken: bool,
-    /// Database and protocol before it, which come back when nothing is done.
-    pub before: (u8, Protocol),
-}
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -53,7 +33,8 @@ pub struct Session {
     pub library: (Bytes, Bytes),
     pub multi: Option<Multi>,
     pub since: Time,
-    pub places: Places,
+    /// The consumers that it reads as, from the first such read on.
+    pub places: Option<Places>,
     /// Nothing further is read.
     pub closing: bool,
 }
@@ -68,22 +49,21 @@ impl Session {
             name: Bytes::new(),
             library: (Bytes::new(), Bytes::new()),
             multi: None,
-            since: door.appliance.now(),
-            places: Places::new(door.appliance.presence().clone()),
+            since: door.now(),
+            places: None,
             closing: false,
         }
     }
 
-    /// One line of CLIENT LIST.
-    pub fn line(&self, now: Time) -> String {
+    /// What CLIENT LIST says of it, but for its age.
+    pub fn line(&self) -> String {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let multi = self.multi.as_ref().map_or(-1, |multi| multi.queued.len() as i64);
         format!(
-            "id={} addr={} name={} age={} db={} multi={multi} resp={} lib-name={} lib-ver={}",
+            "id={} addr={} name={} db={} multi={multi} resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             text(&self.name),
-            now.since(self.since).0 / 1_000,
             self.db,
             self.protocol.number(),
             text(&self.library.0),
@@ -120,11 +100,11 @@ impl Session {
             "CONFIG" => config(request),
             "INFO" => Reply::Verbatim(info::text(door, args).into()),
             "TIME" => {
-                let now = door.appliance.now().0;
+                let now = door.now().0;
                 let part = |number: i64| Reply::bulk(number.to_string());
                 Reply::Array(vec![part(now / 1_000), part(now % 1_000 * 1_000)])
             }
-            "LASTSAVE" => Reply::Integer(door.appliance.now().0 / 1_000),
+            "LASTSAVE" => Reply::Integer(door.now().0 / 1_000),
             // Every write was on disk before it was answered, and there are no replicas.
             "WAIT" => Reply::Integer(0),
             "FUNCTION" if is_word(&args[0], "FLUSH") => Reply::OK,
@@ -210,8 +190,8 @@ impl Session {
                 Reply::OK
             }
             ("SETINFO", 3) => self.set_info(&args[1], &args[2]),
-            ("INFO", 1) => Reply::bulk(self.line(door.appliance.now()) + "\n"),
-            ("LIST", _) => Reply::bulk(door.list(self)),
+            ("INFO", 1) => Reply::Verbatim(door.line(self).into()),
+            ("LIST", _) => Reply::Verbatim(door.list(self).into()),
             ("NO-EVICT" | "NO-TOUCH", 2) => Reply::OK,
             ("REPLY", 2) if is_word(&args[1], "ON") => Reply::OK,
             ("SETNAME", _) => wrong("setname"),

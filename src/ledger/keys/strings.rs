@@ -89,6 +89,7 @@ fn set(
             Expiry::At(at) => Some(at),
         };
         write(tx, name, before, value, expires_at)?;
+        crate::ledger::fleet::from_key(tx, name, value)?;
     }
     Ok(answer)
 }

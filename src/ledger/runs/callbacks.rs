@@ -1,17 +1,25 @@
 //! Answers that a run waits for from outside. Whichever way the run ends, none of them remains.
 
 use crate::base::id::{Id, RunId};
+use crate::base::text::cut;
+use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::Run;
-use crate::store::fault::Stop;
+use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::callback as rows;
-use crate::store::kinds::callback::Callback;
+use crate::store::kinds::callback::{Answered, Callback};
+use crate::store::kinds::count;
+use crate::store::rows::{Rows, counter};
 use crate::store::tx::Tx;
 
 use super::save;
 
 /// Callbacks that one run may wait for at once.
 pub const CALLBACKS_MAX: u32 = 1_000;
+/// Answers of a run that are shown, those asked for first.
+pub const ANSWERS_SHOWN_MAX: usize = 1_000;
+/// Bytes of an answer that the timeline repeats; the whole is kept beside it.
+const TOLD_BYTES_MAX: usize = 200;
 
 /// A new outstanding answer of a run that is not over.
 pub fn expect(tx: &mut Tx<'_>, run: RunId) -> Result<Callback, Stop> {
@@ -36,23 +44,26 @@ pub fn expect(tx: &mut Tx<'_>, run: RunId) -> Result<Callback, Stop> {
     Ok(callback)
 }
 
-/// An answer came: what it says stands in the timeline of its run; gives the run.
-pub fn answer(tx: &mut Tx<'_>, id: Id, body: &str) -> Result<Run, Stop> {
-    let callback = rows::get(tx, id)?.ok_or_else(|| not_found(id))?;
+/// An answer came: it is kept with its run and told in the timeline; gives the run.
+pub fn answer(tx: &mut Tx<'_>, id: Id, body: String) -> Result<Run, Stop> {
+    let callback = rows::get(tx, id)?.ok_or_else(|| not_found(&id.to_string()))?;
     let before = save::must_get(tx, callback.run)?;
     rows::remove(tx, &callback);
     let mut after = before.clone();
-    after.callbacks -= 1;
-    save::note(tx, &mut after, "callback_answered", format!("{id} {body}"), "api");
+    after.callbacks = after.callbacks.saturating_sub(1);
+    let told = format!("{id}: {}", cut(&body, TOLD_BYTES_MAX));
+    save::note(tx, &mut after, "callback_answered", told, "api");
+    let answered_at = tx.now();
+    let Callback { run, created_at, .. } = callback;
+    rows::put_answer(tx, &Answered { id, run, created_at, answered_at, body });
     save::save(tx, &before, &after)?;
     Ok(after)
 }
 
-pub fn not_found(id: Id) -> Refusal {
-    Refusal::new(
-        Code::CallbackNotFound,
-        format!("no callback {id}: it was answered, or its run has ended"),
-    )
+pub fn not_found(id: &str) -> Refusal {
+    let id = crate::base::text::quote(id);
+    let message = format!("no callback {id}: it was answered, or its run has ended");
+    Refusal::new(Code::CallbackNotFound, message)
 }
 
 /// The run ended: nothing is waited for any more. The caller saves the run.
@@ -63,6 +74,28 @@ pub fn clear(tx: &mut Tx<'_>, run: &mut Run) -> Result<(), Stop> {
     for callback in rows::of_run(tx, run.id, CALLBACKS_MAX as usize)? {
         rows::remove(tx, &callback);
     }
+    let told = format!("{} answers did not come before the end", run.callbacks);
+    save::note(tx, run, "callbacks_dropped", told, "tidegate");
     run.callbacks = 0;
     Ok(())
+}
+
+/// What a run waits for, and what it was told.
+#[derive(Clone, Debug, Default)]
+pub struct Callbacks {
+    pub open: Vec<Callback>,
+    pub answered: Vec<Answered>,
+}
+
+pub fn of_run(view: &dyn Rows, run: RunId) -> Result<Callbacks, Fault> {
+    Ok(Callbacks {
+        open: rows::of_run(view, run, CALLBACKS_MAX as usize)?,
+        answered: rows::answers(view, run, ANSWERS_SHOWN_MAX)?,
+    })
+}
+
+/// How many answers are waited for in all, and since when the first of them.
+pub fn outstanding(view: &dyn Rows) -> Result<(i64, Option<Time>), Fault> {
+    let count = counter(view, &count::callbacks())?;
+    Ok((count, rows::oldest(view)?.map(|callback| callback.created_at)))
 }

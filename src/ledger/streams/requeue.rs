@@ -187,6 +187,7 @@ pub fn give_back(tx: &mut Tx<'_>, lost: Vec<Lost>, max_deliveries: u64) -> Resul
         }
         given += 1;
         let consumer = String::from_utf8_lossy(&item.consumer).into_owned();
+        crate::ledger::fleet::lost(tx, &item.stream, &consumer)?;
         if is_run(&item.row) {
             let run = pull::run_at(tx, opened.stream.number, item.id)?;
             pull::lost(tx, run, format!("worker `{consumer}` showed no sign of life"))?;

@@ -20,6 +20,7 @@ mod scope {
     pub const KEYS: u8 = 7;
     pub const KEY_NUMBERS: u8 = 8;
     pub const PENDING: u8 = 9;
+    pub const CALLBACKS: u8 = 20;
 }
 
 /// Runs of a status, in all.
@@ -85,6 +86,11 @@ pub fn pending_all(stream: u64) -> Key {
 
 pub fn pending_of(stream: u64, group: u32, consumer: u32) -> Key {
     pending(stream, group).u32(consumer)
+}
+
+/// Answers that runs wait for from outside.
+pub fn callbacks() -> Key {
+    Key::new(Table::Count).u8(scope::CALLBACKS)
 }
 
 /// Numbers that were given to keys and streams.

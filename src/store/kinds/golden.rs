@@ -6,6 +6,7 @@
 //! teach it to read the old bytes, and write a new file beside the old ones with
 //! `TIDEGATE_GOLDEN=format-1-b cargo test --lib golden`.
 
+mod fleet;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -34,9 +35,11 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-b";
+const NEWEST: &str = "format-1-c";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
+/// The first file that holds rows of the fleet.
+const FLEET_SINCE: &str = "format-1-c";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -240,6 +243,7 @@ fn written() -> Memory {
     due::set(&mut tx, Timer::Deadline, Time(80), id(1));
     tx.count(count::total(count::Total::Created), 81);
     streams::write(&mut tx);
+    fleet::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -289,6 +293,9 @@ fn golden_rows_of_every_age_are_readable() {
         check(&memory);
         if path.file_name().unwrap() >= STREAMS_SINCE {
             streams::check(&memory);
+        }
+        if path.file_name().unwrap() >= FLEET_SINCE {
+            fleet::check(&memory);
         }
         ages += 1;
     }

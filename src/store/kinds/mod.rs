@@ -17,6 +17,7 @@ pub mod ready;
 pub mod run;
 pub mod run_index;
 pub mod task;
+pub mod worker;
 
 #[cfg(test)]
 mod golden;

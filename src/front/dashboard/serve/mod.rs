@@ -17,8 +17,11 @@ mod outbox_row;
 mod overview;
 mod run;
 mod runs;
+mod stream;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use askama::Template;
 use axum::Router;
@@ -40,6 +43,9 @@ pub fn routes() -> Router<Front> {
         .route("/runs/{id}/cancel", post(actions::cancel_run))
         .route("/runs/{id}/retry", post(actions::retry_run))
         .route("/runs/{id}/replay", post(actions::replay_run))
+        .route("/streams", get(streams::show))
+        .route("/streams/{name}", get(stream::show))
+        .route("/workers", get(workers::show))
         .route("/outbox", get(outbox::show))
         .route("/outbox/replay", post(outbox::replay))
         .route("/outbox/pauses", post(outbox::pause))

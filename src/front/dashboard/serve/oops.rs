@@ -97,6 +97,7 @@ fn links(path: &str) -> Vec<Link> {
     }
     match list {
         "runs" => links.push(Link::new("All runs", "/runs")),
+        "streams" => links.push(Link::new("All streams", "/streams")),
         "outbox" => links.push(Link::new("The outbox", "/outbox")),
         "endpoints" => links.push(Link::new("All endpoints", "/endpoints")),
         _ => {}

@@ -13,7 +13,8 @@ use crate::base::time::{Span, Time};
 use crate::engine::gauges::WriterFigures;
 use crate::front::dashboard::chart::{Chart, Series};
 use crate::front::dashboard::overview::{
-    EndpointLine, EventLine, FailureLine, OutboxCard, OverviewPage, StatusCard, StoreCard, TaskLine,
+    EndpointLine, EventLine, FailureLine, OutboxCard, OverviewPage, StatusCard, StoreCard,
+    StreamsCard, TaskLine,
 };
 use crate::front::dashboard::parts::{Badge, RunLink, Tone, When};
 use crate::front::dashboard::text;
@@ -23,11 +24,14 @@ use crate::model::delivery::Line;
 use crate::model::refusal::Refusal;
 use crate::model::run::{Run, Status};
 use crate::model::task::{Delivery, KeyRule, Task};
+use crate::model::worker;
 
 /// Failed runs that are shown.
 const FAILURES_SHOWN: usize = 10;
 /// Tasks that are shown; the figures hold no more.
 const TASKS_SHOWN: usize = 100;
+/// Streams whose figures are added up.
+const STREAMS_LOOKED_AT: usize = 50;
 /// Samples of the pulse that one step of the chart joins: ten seconds.
 const SAMPLES_PER_STEP: usize = 2;
 /// A row that could go out and does not for this long deserves a look.
@@ -60,6 +64,7 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
         outbox: outbox_card(&overview.outbox, look.pauses.len(), now),
         endpoints: look.endpoints.iter().take(TASKS_SHOWN).map(endpoint_line).collect(),
         tasks: overview.tasks.iter().map(|figures| task_line(figures, &tasks)).collect(),
+        streams: streams_card(front, now)?,
         store: store_card(front, &overview.writer, now),
         failures: failures.iter().map(|run| failure_line(run, now)).collect(),
         events: overview.events.iter().map(|line| event_line(line, now)).collect(),
@@ -125,6 +130,26 @@ fn outbox_card(figures: &OutboxFigures, paused: usize, now: Time) -> OutboxCard 
         oldest_due: waits.map_or(String::new(), text::span),
         oldest_late: waits.is_some_and(|waits| waits >= LATE),
     }
+}
+
+fn streams_card(front: &Front, now: Time) -> Result<StreamsCard, Refusal> {
+    let found = front.appliance.streams(None, STREAMS_LOOKED_AT)?;
+    let partial = found.next.is_some();
+    let shown = text::count(found.lines.len() as u64);
+    let waiting = found.lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.waiting));
+    let worst = found.lines.iter().filter_map(|line| line.worst.as_ref());
+    let oldest = worst.filter_map(|group| group.oldest).min();
+    let types = front.appliance.workers()?;
+    let workers = || types.iter().flat_map(|kind| &kind.workers);
+    let are = |state| workers().filter(|view| view.worker.state == state).count() as u64;
+    Ok(StreamsCard {
+        streams: if partial { format!("{shown}+") } else { shown },
+        partial,
+        waiting,
+        oldest: oldest.map_or(String::new(), |at| text::span(now.since(at))),
+        workers_alive: are(worker::State::Alive),
+        workers_crashed: are(worker::State::Crashed),
+    })
 }
 
 fn endpoint_line(view: &EndpointView) -> EndpointLine {

@@ -25,6 +25,8 @@ use crate::model::retry::Trouble;
 use crate::model::target::AllowList;
 use crate::store::open::{CACHE_BYTES, DataDir, open_dir};
 
+mod streams;
+
 const HOSTILE: &str = "<b>\"&'";
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -62,6 +64,7 @@ impl House {
                 hosts: Vec::new(),
                 version: "0.0.0",
                 address: "http://127.0.0.1:5440".to_owned(),
+                redis: "127.0.0.1:6379".parse().unwrap(),
                 data_dir: dir.path().to_owned(),
                 started_at: clock.now(),
                 durability: "fsync before every answer".to_owned(),
@@ -159,7 +162,16 @@ fn location(response: &Response<Body>) -> &str {
 #[tokio::test]
 async fn every_page_answers_without_data() {
     let house = House::new();
-    for path in ["/", "/runs", "/outbox", "/outbox?state=dead", "/endpoints", "/docs"] {
+    for path in [
+        "/",
+        "/runs",
+        "/streams",
+        "/workers",
+        "/outbox",
+        "/outbox?state=dead",
+        "/endpoints",
+        "/docs",
+    ] {
         let response = house.send(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");

@@ -70,7 +70,7 @@ fn xgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
             let start = args.next()?;
             let mut read = None;
             if !args.is_empty() {
-                if !args.accept("ENTRIESREAD") {
+                if args.len() != 2 || !args.accept("ENTRIESREAD") {
                     return Err(Malformed::SubcommandSyntax("xgroup"));
                 }
                 read = entries_read(args)?;
@@ -168,17 +168,22 @@ fn xsetid(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
 }
 
 const XGROUP_HELP: &[&str] = &[
+    "XGROUP <subcommand> [<arg> ...], where the subcommands are:",
     "CREATE key group id|$ [MKSTREAM] [ENTRIESREAD n]: a new group that starts behind id",
     "SETID key group id|$ [ENTRIESREAD n]: moves the position of a group",
     "DESTROY key group: removes a group with all that is pending",
     "CREATECONSUMER key group consumer: a consumer before its first read",
     "DELCONSUMER key group consumer: removes a consumer with what it has pending",
+    "HELP: these lines",
 ];
 
 const XINFO_HELP: &[&str] = &[
-    "STREAM key [FULL [COUNT n]]: a stream, in full with entries, groups and consumers",
+    "XINFO <subcommand> [<arg> ...], where the subcommands are:",
+    "STREAM key: length, ids and both ends of a stream",
+    "STREAM key FULL [COUNT n]: with its entries, groups, consumers and what is pending",
     "GROUPS key: the groups of a stream",
     "CONSUMERS key group: the consumers of a group",
+    "HELP: these lines",
 ];
 
 fn help(lines: &'static [&'static str]) -> Parsed {

@@ -133,8 +133,8 @@ fn persist(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
 
 fn scan(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
     let text = args.next()?;
-    let after = number::digits(text).filter(|_| !text.is_empty());
-    let after = after.ok_or(Malformed::Text("ERR invalid cursor"))?;
+    // An empty cursor is 0, as in Redis.
+    let after = number::digits(text).ok_or(Malformed::Text("ERR invalid cursor"))?;
     let (mut pattern, mut kind, mut count) = (None, None, SCAN_COUNT);
     while !args.is_empty() {
         let word = args.next_word()?;

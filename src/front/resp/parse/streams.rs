@@ -457,7 +457,8 @@ fn xautoclaim(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
         match args.next_word()?.as_str() {
             "COUNT" if !args.is_empty() => {
                 let text = Malformed::Text("ERR COUNT must be > 0");
-                let given = number::integer(args.next()?).filter(|count| *count > 0);
+                let given = number::integer(args.next()?)
+                    .filter(|count| (1..=i64::MAX / 16).contains(count));
                 count = given.ok_or(text)?.unsigned_abs();
             }
             "JUSTID" => just_ids = true,
