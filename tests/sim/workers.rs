@@ -35,6 +35,13 @@ enum Act {
     Late,
 }
 
+impl Act {
+    fn is_answer(self) -> bool {
+        use Act::{Ack, AckAll, AckDelete, Complete, Fail, Forget, Heartbeat, Nack};
+        matches!(self, Ack | AckAll | AckDelete | Nack | Complete | Fail | Heartbeat | Forget)
+    }
+}
+
 /// An entry that a worker was given.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -146,7 +153,11 @@ impl Workers {
                 _ => None,
             };
         }
-        let act = self.mix.pick(entropy);
+        let act = match self.mix.pick(entropy) {
+            // Nothing to answer: it reads.
+            act if self.all[index].held.is_empty() && act.is_answer() => Act::Read,
+            act => act,
+        };
         Some((name, Wish::Ask(self.act(index, act, entropy)?)))
     }
 
@@ -352,10 +363,15 @@ impl Workers {
     /// Groups that must be there for [`Workers::work`], if one was missing.
     pub fn groups(&mut self) -> Vec<Command> {
         match std::mem::take(&mut self.regroup) {
-            true => all_groups().into_iter().map(keys).collect(),
+            true => groups(),
             false => Vec::new(),
         }
     }
+}
+
+/// Groups that workers read from.
+pub fn groups() -> Vec<Command> {
+    all_groups().into_iter().map(keys).collect()
 }
 
 impl Worker {
