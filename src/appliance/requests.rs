@@ -7,7 +7,7 @@ use crate::engine::batch::{Batch, Job, Ran, unknown};
 use crate::engine::parked::Token;
 use crate::ledger::keys;
 use crate::ledger::streams::fix_ends;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::KeyName;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count;
@@ -162,9 +162,15 @@ impl Job for Reader {
             // What was the end when the reader came stays its place.
             batch.act(|tx| fix_ends(tx, keys))?.ok();
         }
-        self.tried = true;
+        let waited = std::mem::replace(&mut self.tried, true);
         let command = self.command.clone();
-        match batch.act(|tx| keys::apply(tx, command))? {
+        let answer = match batch.act(|tx| keys::apply(tx, command))? {
+            Err(refusal) if waited && refusal.code == Code::WrongType => {
+                self.read_streams(batch, refusal)?
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(Answer::Read(found)) if found.is_empty() => {
                 Ok(Ran::Park { token: self.token, keys: self.keys() })
             }
@@ -189,6 +195,25 @@ impl Job for Reader {
 }
 
 impl Reader {
+    /// One of the keys became something else than a stream. A plain reader waits on, and the others
+    /// may serve it meanwhile; one of a group is told, since its group is gone.
+    fn read_streams(
+        &self,
+        batch: &mut Batch<'_>,
+        refusal: Refusal,
+    ) -> Result<Result<Answer, Refusal>, Fault> {
+        let Command::Read { keys, count } = &self.command else { return Ok(Err(refusal)) };
+        for (place, key) in keys.iter().enumerate() {
+            let command = Command::Read { keys: vec![key.clone()], count: *count };
+            if let Ok(Answer::Read(mut found)) = batch.act(|tx| keys::apply(tx, command))?
+                && let Some((_, entries)) = found.pop()
+            {
+                return Ok(Ok(Answer::Read(vec![(place, entries)])));
+            }
+        }
+        Ok(Ok(Answer::Read(Vec::new())))
+    }
+
     fn keys(&self) -> Vec<KeyName> {
         match &self.command {
             Command::Read { keys, .. } => keys.iter().map(|(key, _)| key.detached()).collect(),

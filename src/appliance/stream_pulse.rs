@@ -11,7 +11,7 @@ const RATE_OVER: Span = Span::from_secs(60);
 /// Samples kept: a minute of them, at one in five seconds.
 const SAMPLES_MAX: usize = 13;
 /// Time between two looks for streams that are new.
-const LOOK_EVERY: Span = Span::from_secs(30);
+const LOOK_EVERY: Span = Span::from_secs(10);
 
 /// Samples of how many entries were ever added, by number of the stream.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl StreamPulse {
         let known = inner.samples.iter().filter(|(at, _)| *at >= from);
         let mut known = known.filter_map(|(at, added)| Some((*at, *added.get(&stream)?)));
         let (first_at, first) = known.next()?;
-        let (last_at, last) = known.last()?;
+        let (last_at, last) = known.next_back()?;
         let over_s = last_at.since(first_at).as_millis() as f64 / 1_000.0;
         // XSETID can set the counter back.
         (over_s > 0.0 && last >= first).then(|| (last - first) as f64 / over_s)
@@ -82,8 +82,8 @@ mod tests {
         let pulse = StreamPulse::default();
         assert!(pulse.looks_around(Time(0)));
         pulse.watch(Time(0), vec![KeyName::of("jobs")]);
-        assert!(!pulse.looks_around(Time(29_999)));
-        assert!(pulse.looks_around(Time(30_000)));
+        assert!(!pulse.looks_around(Time(9_999)));
+        assert!(pulse.looks_around(Time(10_000)));
         for n in 0..30_u64 {
             let mut added = HashMap::from([(1, n * 50)]);
             if n > 27 {

@@ -5,8 +5,11 @@
 
 mod invariants;
 mod keys;
+mod pull;
+mod streams;
 mod words;
 
+pub use streams::*;
 pub use words::*;
 
 use std::collections::BTreeMap;
@@ -122,8 +125,12 @@ impl World {
 
     pub fn check(&self) {
         if self.checking {
-            self.ask(invariants::check);
+            self.check_all();
         }
+    }
+
+    pub fn check_all(&self) {
+        self.ask(invariants::check);
     }
 
     /// All rows as text: equal texts are equal stores.

@@ -29,6 +29,8 @@ use crate::appliance::requests::{Answers, Command, unknown_outcome};
 use crate::base::time::Stopwatch;
 
 mod steps;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 /// Requests of one pipeline that are answered together.

@@ -14,7 +14,7 @@ pub const QUEUED_BYTES_MAX: usize = 32 << 20;
 /// A command of a transaction.
 #[derive(Debug)]
 pub enum Queued {
-    Ask(Ask),
+    Ask(Box<Ask>),
     /// Answered already, or not understood: told when it is its turn.
     Ready(Reply),
 }

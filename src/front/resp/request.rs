@@ -77,13 +77,13 @@ impl Request {
         match malformed {
             Malformed::Unrecognized { left } => {
                 let mut text = b"ERR Unrecognized XCLAIM option '".to_vec();
-                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
+                text.extend_from_slice(echo(self.argument_before(left), ECHO_BYTES_MAX));
                 text.push(b'\'');
                 Reply::error(text)
             }
             Malformed::Unsupported { left } => {
                 let mut text = b"ERR Unsupported option ".to_vec();
-                text.extend_from_slice(echo(self.from_end(left), ECHO_BYTES_MAX));
+                text.extend_from_slice(echo(self.argument_before(left), ECHO_BYTES_MAX));
                 Reply::error(text)
             }
             Malformed::Subcommand(command) => self.unknown_subcommand(command),
@@ -102,7 +102,7 @@ impl Request {
     }
 
     /// The argument with so many behind it.
-    fn from_end(&self, left: usize) -> &Bytes {
+    fn argument_before(&self, left: usize) -> &Bytes {
         let at = self.args.len().checked_sub(left + 1);
         at.and_then(|at| self.args.get(at)).unwrap_or(&self.name)
     }

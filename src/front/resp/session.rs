@@ -142,7 +142,12 @@ impl Session {
         let mut name = None;
         while let [word, behind @ ..] = rest {
             rest = match behind {
-                [_, _, behind @ ..] if is_word(word, "AUTH") => behind,
+                [user, _, behind @ ..] if is_word(word, "AUTH") => {
+                    if !is_known(user) {
+                        return Reply::error(WRONG_PASSWORD);
+                    }
+                    behind
+                }
                 [given, behind @ ..] if is_word(word, "SETNAME") => {
                     if !is_client_name(given) {
                         return bad_client_name();
@@ -229,6 +234,13 @@ fn bad_client_name() -> Reply {
     Reply::error("ERR Client names cannot contain spaces, newlines or special characters.")
 }
 
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// There is one user, and without access control any password is as good as none.
+fn is_known(user: &[u8]) -> bool {
+    user == b"default"
+}
+
 /// Access control is not configured, so there is no password to know.
 fn auth(args: &[Bytes]) -> Reply {
     match args {
@@ -236,8 +248,8 @@ fn auth(args: &[Bytes]) -> Reply {
             "ERR AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
         ),
-        [user, _] if user == "default" => Reply::OK,
-        [_, _] => Reply::error("WRONGPASS invalid username-password pair or user is disabled."),
+        [user, _] if is_known(user) => Reply::OK,
+        [_, _] => Reply::error(WRONG_PASSWORD),
         _ => Reply::error("ERR syntax error"),
     }
 }

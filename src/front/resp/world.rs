@@ -95,6 +95,12 @@ impl World {
         tokio::time::timeout(PATIENCE, waiting).await.expect("it never became so");
     }
 
+    /// Stops the writer, but no connection.
+    pub async fn stop_writer(self, client: Client) -> Client {
+        tokio::task::spawn_blocking(|| self.writer.stop()).await.unwrap();
+        client
+    }
+
     pub async fn stops(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.server).await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::expire::expire_due;
-use crate::ledger::runs::pull;
+use crate::ledger::runs::place;
 use crate::ledger::runs::save as runs;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::notice::Notice;
@@ -20,9 +20,6 @@ use super::settle::{Report, log_attempt};
 
 /// Timers and keys that one command fires.
 pub const FIRE_MAX: usize = 256;
-
-/// After this a delayed run is tried again whose stream did not take it.
-const ENQUEUE_AGAIN: Span = Span::from_secs(10);
 
 /// What is left after firing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,25 +95,15 @@ pub(super) fn make_ready(tx: &mut Tx<'_>, row: &OutboxRow) -> Result<(), Stop> {
     Ok(save(tx, Some(row), Some(&ready))?)
 }
 
-/// A delayed run goes into its stream. When that takes no runs (its key holds a string, or its ids
-/// are used up), the run waits for somebody to clear it up; the other timers must not.
+/// A delayed run goes into its stream.
 fn enqueue(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
     let Some(before) = run_rows::get(tx, id)? else { return Ok(false) };
     if before.status != Status::Delayed || before.due_at != at || before.stream.is_none() {
         return Ok(false);
     }
     let mut run = before.clone();
-    match pull::enqueue(tx, &mut run) {
-        Ok(()) => {
-            run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
-            run.last_failure = None;
-        }
-        Err(Stop::Refused(refusal)) => {
-            run.due_at = tx.now().plus(ENQUEUE_AGAIN);
-            run.last_failure = Some(error(refusal.code.as_str(), refusal.message));
-        }
-        Err(fault) => return Err(fault),
-    }
+    run.step(Event::Due, tx.now()).map_err(runs::refuse)?;
+    place::enqueue_or_end(tx, &mut run)?;
     runs::save(tx, &before, &run)?;
     Ok(true)
 }

@@ -4,7 +4,7 @@ use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::text::quote;
 use crate::base::time::Time;
-use crate::ledger::runs::pull;
+use crate::ledger::runs::place;
 use crate::ledger::runs::save as runs;
 use crate::ledger::runs::submit::{delivery_of, no_task};
 use crate::model::delivery::{DeadLetter, OutboxRow, Purpose, RowState};
@@ -77,7 +77,7 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         }
         runs::note(tx, &mut run, "revived", "its dead letter is tried again", "operator");
         if run.stream.is_some() {
-            pull::enqueue(tx, &mut run)?;
+            place::enqueue(tx, &mut run)?;
             runs::save(tx, &before, &run)?;
             return Ok(row);
         }

@@ -3,11 +3,13 @@
 pub mod callbacks;
 pub mod cancel;
 pub mod edit;
+pub mod place;
 pub mod pull;
 pub mod replay;
 pub mod report;
 pub mod save;
 pub mod submit;
+pub mod told;
 
 #[cfg(test)]
 mod tests;

@@ -1,145 +1,40 @@
-//! Runs that workers pull from a stream.
-//!
-//! A run that waits or executes has one entry in its stream, which names it and holds nothing else.
-//! Every attempt has an entry id of its own: the ids of a run's attempts lie side by side in a block
-//! that is set aside when it is queued, so that a retry keeps its place in line, and an
-//! acknowledgement of an older attempt meets an id that is gone.
-
-use std::ops::ControlFlow;
+//! Runs that workers pull from a stream: an attempt starts when one of them reads it, and ends when
+//! it is acknowledged, given back or lost.
 
 use crate::base::id::RunId;
 use crate::base::time::{Span, Time};
 use crate::ledger::outbox::outcome::bury;
-use crate::ledger::streams::ack::wake_at;
 use crate::ledger::streams::open::Opened;
-use crate::ledger::streams::trim::{drop_refs, parties};
+use crate::ledger::streams::trim::parties;
 use crate::model::delivery::{ATTEMPT_BODY_BYTES_MAX, Attempt};
 use crate::model::outcome::{Case, Outcome, outcome};
-use crate::model::refusal::{Code, Refusal};
 use crate::model::retry::{Next, Trouble, next_delay};
 use crate::model::run::{Event, Run, RunError, Status};
-use crate::model::stream::{Content, Fields, KeyName, NOBODY, Pending, Stream, StreamId};
+use crate::model::stream::{Fields, Pending, StreamId};
 use crate::model::task::{Delivery, LEASE_DEFAULT, MAX_DELIVERIES_DEFAULT, MAX_DURATION_DEFAULT};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count::Total;
-use crate::store::kinds::{
-    attempt as attempts, count, entry as entries, run as run_rows, task as tasks,
-};
-use crate::store::rows::Rows;
+use crate::store::kinds::{attempt as attempts, count, run as run_rows, task as tasks};
 use crate::store::tx::Tx;
 
+use super::place::{enqueue_or_end, move_on, run_behind, stream_of, withdraw};
 use super::save;
-
-/// The ids of one block: those that differ in these bits of their sequence number.
-const BLOCK: u64 = 0xff;
+use super::told::fields_of;
 
 /// Code of a run whose workers were lost too often.
 pub const MAX_DELIVERIES_EXCEEDED: &str = "max_deliveries_exceeded";
 
-/// Puts a run that waits at the end of its stream. The caller saves the run.
-pub fn enqueue(tx: &mut Tx<'_>, run: &mut Run) -> Result<(), Stop> {
-    let mut opened = Opened::find_or_create(tx, &stream_of(run)?)?;
-    let id = fresh_block(&opened.stream, tx.now())?;
-    opened.append(tx, id, &Content::Run(run.id));
-    opened.stream.last = block_end(id);
-    opened.save(tx);
-    run.entry = Some(id);
-    Ok(())
-}
-
-fn stream_of(run: &Run) -> Result<KeyName, Fault> {
-    let name = run.stream.as_deref();
-    let name = name.ok_or_else(|| Fault::Corrupt(format!("run {} has no stream", run.id)))?;
-    Ok(KeyName::of(name))
-}
-
-fn block_end(id: StreamId) -> StreamId {
-    StreamId::new(id.ms, id.seq | BLOCK)
-}
-
-/// The first id of a block behind everything.
-fn fresh_block(stream: &Stream, now: Time) -> Result<StreamId, Refusal> {
-    let now_ms = u64::try_from(now.0).unwrap_or(0);
-    if now_ms > stream.last.ms {
-        return Ok(StreamId::new(now_ms, 0));
-    }
-    let used_up = || {
-        Refusal::new(Code::EntryIdsUsedUp, "the stream of this task has given the last possible id")
-    };
-    let first = block_end(stream.last).next().ok_or_else(used_up)?;
-    if block_end(first) == StreamId::MAX { Err(used_up()) } else { Ok(first) }
-}
-
-/// What a worker reads of a run.
-pub fn fields(rows: &dyn Rows, run: RunId) -> Result<Option<Fields>, Fault> {
-    match run_rows::get(rows, run)? {
-        Some(run) => fields_of(rows, &run).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn fields_of(rows: &dyn Rows, run: &Run) -> Result<Fields, Fault> {
-    let body = run_rows::body(rows, run.id)?;
-    let mut parts: Vec<Vec<u8>> = Vec::with_capacity(24);
-    let mut add = |name: &str, value: Vec<u8>| {
-        parts.push(name.as_bytes().to_vec());
-        parts.push(value);
-    };
-    add("run", run.id.to_string().into());
-    add("attempt", run.attempts.to_string().into());
-    add("fence", run.fence.to_string().into());
-    add("task", run.task.to_string().into());
-    add("org", run.org.to_string().into());
-    add("env", run.env.to_string().into());
-    if run.status == Status::Canceling {
-        add("canceling", b"1".to_vec());
-    }
-    if !run.steps.is_empty() {
-        add("step", run.step.to_string().into());
-    }
-    if let (true, Some(output)) = (run.has_output, run_rows::output(rows, run.id)?) {
-        add("output", output);
-    }
-    if let Some(metadata) = &run.metadata {
-        add("metadata", metadata.clone().into());
-    }
-    if let Some(traceparent) = &run.traceparent {
-        add("traceparent", traceparent.clone().into());
-    }
-    if let Some(context) = body.context {
-        add("context", context);
-    }
-    add("payload", body.payload.unwrap_or_else(|| b"null".to_vec()));
-    Ok(Fields::from_parts(&parts))
-}
-
-/// A worker is given a run: an attempt starts. Gives its fields and how long the worker has, or
-/// nothing when there is nothing to do any more.
+/// A worker is given a run that waits: an attempt starts. Gives its fields and how long the worker
+/// has, or nothing when it does not wait.
 pub fn start(tx: &mut Tx<'_>, id: RunId) -> Result<Option<(Fields, Span)>, Stop> {
-    let Some(before) = run_rows::get(tx, id)? else { return Ok(None) };
+    let before = run_rows::get(tx, id)?.filter(|run| run.status == Status::Queued);
+    let Some(before) = before else { return Ok(None) };
     let task = tasks::get(tx, &before.task)?;
     let lease = match task.as_ref().map(|task| &task.delivery) {
         Some(Delivery::Pull { lease, .. }) => *lease,
         Some(Delivery::Push(_)) | None => LEASE_DEFAULT,
     };
     let mut run = before.clone();
-    match before.status {
-        Status::Queued => {}
-        // Taken over from another worker: that attempt is over.
-        Status::Executing => {
-            let detail = "another worker took it over";
-            log(tx, &before, "taken_over", detail, None, None);
-            run.step(Event::Retry, tx.now()).map_err(save::refuse)?;
-        }
-        // Its worker is gone and the next one is told that it need not start.
-        Status::Canceling => return Ok(Some((fields_of(tx, &before)?, lease))),
-        Status::Delayed
-        | Status::Completed
-        | Status::Failed
-        | Status::Canceled
-        | Status::Expired
-        | Status::SystemFailure => return Ok(None),
-    }
     run.step(Event::Claim, tx.now()).map_err(save::refuse)?;
     run.begin_attempt(tx.now());
     run.fence += 1;
@@ -148,16 +43,6 @@ pub fn start(tx: &mut Tx<'_>, id: RunId) -> Result<Option<(Fields, Span)>, Stop>
     save::save(tx, &before, &run)?;
     tx.count(count::total(Total::Attempts), 1);
     Ok(Some((fields_of(tx, &run)?, lease)))
-}
-
-/// The run that an entry stands for.
-pub fn run_at(rows: &dyn Rows, stream: u64, id: StreamId) -> Result<RunId, Stop> {
-    match entries::get(rows, stream, id)? {
-        Some(Content::Run(run)) => Ok(run),
-        Some(Content::Fields(_)) | None => {
-            Err(Fault::Corrupt(format!("the pending run {id} has no entry")).into())
-        }
-    }
 }
 
 /// A worker acknowledged its attempt.
@@ -194,24 +79,9 @@ pub fn done(tx: &mut Tx<'_>, before: Run, output: Option<Vec<u8>>) -> Result<Run
     run.last_failure = None;
     run.deadline = None;
     run.due_at = now;
-    enqueue(tx, &mut run)?;
+    enqueue_or_end(tx, &mut run)?;
     save::save(tx, &before, &run)?;
     Ok(run)
-}
-
-/// Takes the entry of a run out of its stream, with whatever is pending of it.
-pub fn withdraw(tx: &mut Tx<'_>, run: &mut Run) -> Result<(), Stop> {
-    let Some(id) = run.entry.take() else { return Ok(()) };
-    let Some(mut opened) = Opened::find(tx, &stream_of(run)?)? else { return Ok(()) };
-    let mut groups = parties(tx, &opened)?;
-    drop_refs(tx, &mut groups, id)?;
-    entries::remove(tx, opened.stream.number, id);
-    opened.stream.length -= 1;
-    opened.stream.runs -= 1;
-    opened.stream.max_deleted = opened.stream.max_deleted.max(id);
-    opened.first_is_gone(tx, id)?;
-    opened.save(tx);
-    Ok(())
 }
 
 /// Why an attempt did not succeed, and what that means for the next one.
@@ -245,6 +115,19 @@ pub fn lost(tx: &mut Tx<'_>, id: RunId, detail: String) -> Result<(), Stop> {
     let delay = Some(Span::ZERO);
     again(tx, run, Ended { code: "worker_lost", detail, delay, lost: true })?;
     Ok(())
+}
+
+/// Another worker takes over an attempt that is out: that attempt is over, and late results of it
+/// count for nothing. Gives the id of the entry now, if the run still waits for anyone.
+pub fn taken_over(tx: &mut Tx<'_>, id: RunId) -> Result<Option<StreamId>, Stop> {
+    let run = save::must_get(tx, id)?;
+    if !run.status.holds_slot() {
+        return Ok(run.entry);
+    }
+    let delay = Some(Span::ZERO);
+    let detail = "another worker took it over".to_owned();
+    let run = again(tx, run, Ended { code: "taken_over", detail, delay, lost: true })?;
+    Ok(run.entry.filter(|_| run.status == Status::Queued))
 }
 
 /// Another attempt, or the end of attempts.
@@ -313,56 +196,9 @@ fn die(tx: &mut Tx<'_>, before: Run, ended: &Ended) -> Result<Run, Stop> {
     Ok(run)
 }
 
-/// The run's entry moves to the next id of its block. Whoever had it pending sees it as given back
-/// until `at`; its old id is gone, so that a late acknowledgement meets nothing.
-fn move_on(tx: &mut Tx<'_>, run: &mut Run, at: Time) -> Result<(), Stop> {
-    let name = stream_of(run)?;
-    let (Some(old), Some(mut opened)) = (run.entry, Opened::find(tx, &name)?) else {
-        return enqueue(tx, run);
-    };
-    if old.seq & BLOCK == BLOCK {
-        // All ids of the block are used up: to the end of the line.
-        withdraw(tx, run)?;
-        return enqueue(tx, run);
-    }
-    let new = StreamId::new(old.ms, old.seq + 1);
-    let mut held = false;
-    for party in &mut parties(tx, &opened)? {
-        let Some(row) = party.pending(tx, old)? else { continue };
-        held = true;
-        let after = Pending { consumer: NOBODY, again_at: Some(at), ..row };
-        party.save_pending(tx, old, Some(&row), None);
-        party.save_pending(tx, new, None, Some(&after));
-        // It was delivered already: reading on must not find it as something new.
-        party.group.last = party.group.last.max(new);
-        party.save(tx);
-        wake_at(tx, &opened, party.group.number, at);
-    }
-    if !held {
-        withdraw(tx, run)?;
-        return enqueue(tx, run);
-    }
-    entries::remove(tx, opened.stream.number, old);
-    entries::put(tx, opened.stream.number, new, &Content::Run(run.id));
-    if opened.stream.first == old {
-        opened.stream.first = new;
-    }
-    opened.save(tx);
-    run.entry = Some(new);
-    Ok(())
-}
-
 /// A worker acknowledged an attempt that is not its own any more: told in the run's timeline.
 pub fn acked_late(tx: &mut Tx<'_>, opened: &Opened, id: StreamId) -> Result<(), Stop> {
-    let mut found = None;
-    let block = (StreamId::new(id.ms, id.seq & !BLOCK), block_end(id));
-    entries::scan(tx, opened.stream.number, block, false, &mut |at, content| {
-        if let (true, Content::Run(run)) = (at >= id, content) {
-            found = Some(run);
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let Some(run) = found else { return Ok(()) };
+    let Some(run) = run_behind(tx, opened.stream.number, id)? else { return Ok(()) };
     let before = save::must_get(tx, run)?;
     let mut run = before.clone();
     tx.count(count::total(Total::LateResults), 1);
@@ -408,5 +244,10 @@ fn log(
         next_at,
         late: false,
     };
-    attempts::put(tx, run.id, &attempt);
+    if run.status.holds_slot() {
+        attempts::put(tx, run.id, &attempt);
+    } else {
+        // The attempt was given up already, and its worker reports in before the next one.
+        attempts::put_beside(tx, run.id, &attempt);
+    }
 }

@@ -34,7 +34,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     let after = match after.status.is_final() && (after.entry.is_some() || after.callbacks > 0) {
         true => {
             let mut run = after.clone();
-            super::pull::withdraw(tx, &mut run)?;
+            super::place::withdraw(tx, &mut run)?;
             super::callbacks::clear(tx, &mut run)?;
             ended = run;
             &ended

@@ -100,7 +100,7 @@ pub fn submit(tx: &mut Tx<'_>, mut command: Submit) -> Result<Receipt, Stop> {
     let body = std::mem::take(&mut command.body);
     let mut run = build(tx, command, &body, &task);
     if run.stream.is_some() && run.status == Status::Queued {
-        super::pull::enqueue(tx, &mut run)?;
+        super::place::enqueue(tx, &mut run)?;
     }
     super::save::create(tx, &run);
     run_rows::put_body(tx, run.id, &body);

@@ -2,4 +2,5 @@
 
 mod edit;
 mod end;
+mod pull_random;
 mod submit;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::base::time::Span;
 use crate::ledger::keys::command::{Answer, Refs};
+use crate::ledger::runs::place::run_at;
 use crate::ledger::runs::pull;
 use crate::model::delivery::Timer;
 use crate::model::notice::Notice;
@@ -64,12 +65,11 @@ fn ack_one(
         pull::acked_late(tx, opened, id)?;
         return Ok(false);
     }
-    let run = pull::run_at(tx, opened.stream.number, id)?;
+    let run = run_at(tx, opened.stream.number, id)?;
     // The run's own way writes stream and pending row; what is held here would be stale.
     pull::acked(tx, run)?;
-    if let Some(fresh) = Opened::find(tx, &opened.name)? {
-        *opened = fresh;
-    }
+    opened.reread(tx)?;
+    party.reread(tx)?;
     Ok(true)
 }
 
@@ -117,7 +117,7 @@ pub fn nack(
         given += 1;
         match is_run(&row) {
             true => {
-                let run = pull::run_at(tx, opened.stream.number, *id)?;
+                let run = run_at(tx, opened.stream.number, *id)?;
                 pull::given_back(tx, run, Some(delay))?;
             }
             false => release(tx, &opened, &mut party, *id, &row, delay),

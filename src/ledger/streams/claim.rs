@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::command::{Answer, AutoClaim, Claim, Delivered};
-use crate::ledger::runs::pull;
+use crate::ledger::runs::{place, pull, told};
 use crate::model::stream::{Content, Fields, NOBODY, Pending, StreamId};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::{entry as entries, pending};
@@ -34,13 +34,17 @@ impl Take {
 }
 
 /// Gives a pending entry to a consumer; nothing when the entry is gone, and then its row goes too.
+///
+/// A run that is taken from another consumer begins another attempt, and stands under another id
+/// from then on: whoever had it before cannot acknowledge it any more. The caller has saved what it
+/// changed of stream and group.
 pub fn take(
     tx: &mut Tx<'_>,
     opened: &mut Opened,
     party: &mut Party,
     id: StreamId,
     how: Take,
-) -> Result<Option<Fields>, Stop> {
+) -> Result<Option<(StreamId, Fields)>, Stop> {
     let row = party.pending(tx, id)?;
     let content = match id >= opened.stream.first {
         true => entries::get(tx, opened.stream.number, id)?,
@@ -50,22 +54,26 @@ pub fn take(
         party.save_pending(tx, id, row.as_ref(), None);
         return Ok(None);
     };
-    let mut lease = row.and_then(|row| row.lease);
     let renewed = how.silent && row.is_some_and(|row| row.consumer == how.consumer);
-    let fields = match content {
-        Content::Fields(fields) => fields,
+    let (id, row, fields, lease) = match content {
+        Content::Fields(fields) => (id, row, fields, None),
         // The same consumer prolongs its own attempt; anyone else starts another one.
-        Content::Run(run) if renewed => pull::fields(tx, run)?.unwrap_or_default(),
-        Content::Run(run) => match pull::start(tx, run)? {
-            Some((fields, span)) => {
-                lease = Some(span);
-                fields
-            }
-            None => {
-                party.save_pending(tx, id, row.as_ref(), None);
+        Content::Run(run) if renewed => {
+            let lease = row.and_then(|row| row.lease);
+            (id, row, told::fields(tx, run)?.unwrap_or_default(), lease)
+        }
+        Content::Run(run) => {
+            if place::held_by_another(tx, opened, party.group.number, id)? {
                 return Ok(None);
             }
-        },
+            let id = pull::taken_over(tx, run)?;
+            opened.reread(tx)?;
+            party.reread(tx)?;
+            let Some(id) = id else { return Ok(None) };
+            let row = party.pending(tx, id)?;
+            let Some((fields, lease)) = pull::start(tx, run)? else { return Ok(None) };
+            (id, row, fields, Some(lease))
+        }
     };
     let counted = row.map_or(1, |row| row.deliveries) + u64::from(!how.silent);
     let after = Pending {
@@ -76,8 +84,12 @@ pub fn take(
         lease,
         again_at: None,
     };
+    let highest = party.group.pending_max;
     party.save_pending(tx, id, row.as_ref(), Some(&after));
-    Ok(Some(fields))
+    if party.group.pending_max != highest {
+        party.save(tx);
+    }
+    Ok(Some((id, fields)))
 }
 
 pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Answer, Stop> {
@@ -87,6 +99,7 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Answer, Stop> {
     let mut party = opened.group(tx, &command.group)?;
     if let Some(last) = command.last_id.filter(|last| *last > party.group.last) {
         party.group.last = last;
+        party.save(tx);
     }
     let (consumer, _) = party.consumer(tx, &command.consumer)?;
     let how = Take {
@@ -107,7 +120,7 @@ pub fn claim(tx: &mut Tx<'_>, command: Claim) -> Result<Answer, Stop> {
         if !fits {
             continue;
         }
-        if let Some(fields) = take(tx, &mut opened, &mut party, id, how)? {
+        if let Some((id, fields)) = take(tx, &mut opened, &mut party, id, how)? {
             claimed.push(Delivered { id, fields: Some(fields), claimed: None });
         }
     }
@@ -187,7 +200,7 @@ pub fn auto_claim(tx: &mut Tx<'_>, command: AutoClaim) -> Result<Answer, Stop> {
             party.save_pending(tx, id, Some(&row), None);
             deleted.push(id);
         } else if idle_of(&row, now) >= command.min_idle
-            && let Some(fields) = take(tx, &mut opened, &mut party, id, how)?
+            && let Some((id, fields)) = take(tx, &mut opened, &mut party, id, how)?
         {
             claimed.push(Delivered { id, fields: Some(fields), claimed: None });
         }

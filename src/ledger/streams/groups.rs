@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::base::text::quote;
 use crate::ledger::keys::command::Answer;
 use crate::ledger::keys::space::holds_runs;
+use crate::ledger::runs::place::run_at;
 use crate::ledger::runs::pull;
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
@@ -133,18 +134,16 @@ pub fn delete_consumer(
     for (id, row) in pending_of(tx, &party, count, &mine)? {
         match is_run(&row) {
             true => {
-                let run = pull::run_at(tx, stream, id)?;
+                let run = run_at(tx, stream, id)?;
                 pull::given_back(tx, run, None)?;
             }
             false => party.save_pending(tx, id, Some(&row), None),
         }
     }
     groups::remove_consumer(tx, stream, number, name, &consumer);
+    // Runs that were given back have moved the group on meanwhile.
+    party.reread(tx)?;
     party.group.consumers -= 1;
-    // Runs that were given back have moved the group's bound meanwhile.
-    if let Some(fresh) = groups::get(tx, stream, &party.name)? {
-        party.group.pending_max = party.group.pending_max.max(fresh.pending_max);
-    }
     party.save(tx);
     Ok(Answer::Count(count as i64))
 }
@@ -193,6 +192,10 @@ pub fn set_stream(
         if added.is_some_and(|added| added < opened.stream.length) {
             return Err(refuse(Code::InvalidField, "fewer entries added than there are"));
         }
+    }
+    if last < opened.stream.last && opened.stream.runs > 0 {
+        // The ids above a run's entry are set aside for its next attempts.
+        return Err(holds_runs(key, opened.stream.runs).into());
     }
     if last < max_deleted.unwrap_or(opened.stream.max_deleted) {
         return Err(refuse(Code::EntryIdTooLow, BELOW_DELETED));

@@ -82,6 +82,14 @@ impl Opened {
         Ok(())
     }
 
+    /// Another act of this transaction may have changed it: what holds now.
+    pub fn reread(&mut self, tx: &mut Tx<'_>) -> Result<(), Stop> {
+        if let Some(fresh) = Opened::find(tx, &self.name)? {
+            *self = fresh;
+        }
+        Ok(())
+    }
+
     /// A group of this stream.
     pub fn group(&self, rows: &dyn Rows, name: &Bytes) -> Result<Party, Stop> {
         match groups::get(rows, self.stream.number, name)? {
@@ -101,6 +109,14 @@ pub struct Party {
 impl Party {
     pub fn save(&self, tx: &mut Tx<'_>) {
         groups::put(tx, self.stream, &self.name, &self.group);
+    }
+
+    /// Another act of this transaction may have changed it: what holds now.
+    pub fn reread(&mut self, rows: &dyn Rows) -> Result<(), Fault> {
+        if let Some(fresh) = groups::get(rows, self.stream, &self.name)? {
+            self.group = fresh;
+        }
+        Ok(())
     }
 
     /// A consumer, made when there is none; it is seen now. Gives whether it is new.

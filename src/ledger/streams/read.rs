@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::command::{Answer, Delivered, ReadGroup};
-use crate::ledger::runs::pull;
+use crate::ledger::runs::{place, pull, told};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::{
     Consumer, Content, Entry, Fields, GroupStart, KeyName, NOBODY, Pending, Start, Stream,
@@ -33,7 +33,7 @@ pub const RANGE_BYTES_MAX: usize = 64 << 20;
 pub fn fields_of(rows: &dyn Rows, content: Content) -> Result<Option<Fields>, Fault> {
     match content {
         Content::Fields(fields) => Ok(Some(fields)),
-        Content::Run(run) => pull::fields(rows, run),
+        Content::Run(run) => told::fields(rows, run),
     }
 }
 
@@ -200,7 +200,8 @@ impl Reader<'_, '_, '_> {
         let (stream, group) = (self.opened.stream.number, self.party.group.number);
         for id in pending::again(self.tx, stream, group, self.tx.now(), most)? {
             let take = Take { consumer: consumer.number, ..Take::now(self.tx.now()) };
-            if let Some(fields) = claim::take(self.tx, &mut self.opened, &mut self.party, id, take)?
+            if let Some((id, fields)) =
+                claim::take(self.tx, &mut self.opened, &mut self.party, id, take)?
             {
                 *self.bytes += fields.bytes();
                 found.push(Delivered { id, fields: Some(fields), claimed: None });
@@ -224,7 +225,8 @@ impl Reader<'_, '_, '_> {
         let idle = claim::idle(self.tx, &self.party, range, min_idle, now, most)?;
         for (id, row) in idle.rows {
             let take = Take { consumer: consumer.number, ..Take::now(now) };
-            if let Some(fields) = claim::take(self.tx, &mut self.opened, &mut self.party, id, take)?
+            if let Some((id, fields)) =
+                claim::take(self.tx, &mut self.opened, &mut self.party, id, take)?
             {
                 let claimed = Some((now.since(row.delivered_at), row.deliveries));
                 found.push(Delivered { id, fields: Some(fields), claimed });
@@ -262,19 +264,26 @@ impl Reader<'_, '_, '_> {
         content: Content,
     ) -> Result<Option<Fields>, Stop> {
         let now = self.tx.now();
-        let (fields, lease) = match content {
-            // Delivered is done, if the reader wants it so.
-            Content::Fields(fields) if self.command.no_ack => return Ok(Some(fields)),
-            Content::Fields(fields) => (fields, None),
-            Content::Run(run) => match pull::start(self.tx, run)? {
-                Some((fields, lease)) => (fields, Some(lease)),
-                None => return Ok(None),
-            },
-        };
         // A group that was set back may deliver what is pending already.
         let before = match id <= self.party.group.pending_max {
             true => self.party.pending(self.tx, id)?,
             false => None,
+        };
+        let (fields, lease) = match content {
+            // Delivered is done, if the reader wants it so.
+            Content::Fields(fields) if self.command.no_ack => return Ok(Some(fields)),
+            Content::Fields(fields) => (fields, None),
+            Content::Run(run) => {
+                let group = self.party.group.number;
+                // A run that a worker has, or that is to be delivered again, is nothing new.
+                if before.is_some() || place::held_by_another(self.tx, &self.opened, group, id)? {
+                    return Ok(None);
+                }
+                match pull::start(self.tx, run)? {
+                    Some((fields, lease)) => (fields, Some(lease)),
+                    None => return Ok(None),
+                }
+            }
         };
         let row = Pending {
             consumer: consumer.number,

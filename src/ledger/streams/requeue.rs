@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use crate::base::time::{Span, Time};
+use crate::ledger::runs::place::run_at;
 use crate::ledger::runs::pull;
 use crate::model::stream::{Content, Fields, KeyName, NewId, Pending, StreamId};
 use crate::store::fault::{Fault, Stop};
@@ -189,13 +190,12 @@ pub fn give_back(tx: &mut Tx<'_>, lost: Vec<Lost>, max_deliveries: u64) -> Resul
         let consumer = String::from_utf8_lossy(&item.consumer).into_owned();
         crate::ledger::fleet::lost(tx, &item.stream, &consumer)?;
         if is_run(&item.row) {
-            let run = pull::run_at(tx, opened.stream.number, item.id)?;
+            let run = run_at(tx, opened.stream.number, item.id)?;
             pull::lost(tx, run, format!("worker `{consumer}` showed no sign of life"))?;
         } else if item.row.deliveries >= max_deliveries {
             bury(tx, opened, party, &item, &consumer)?;
         } else {
             release(tx, &opened, &mut party, item.id, &item.row, Span::ZERO);
-            party.save(tx);
         }
     }
     Ok(given)
@@ -210,15 +210,21 @@ fn bury(
     consumer: &str,
 ) -> Result<(), Stop> {
     let number = opened.stream.number;
+    let content = match item.id >= opened.stream.first {
+        true => entries::get(tx, number, item.id)?,
+        false => None,
+    };
+    let Some(Content::Fields(fields)) = content else {
+        // It was deleted while it was pending: there is nothing left to keep.
+        party.save_pending(tx, item.id, Some(&item.row), None);
+        return Ok(());
+    };
     let Some((mut dead, fresh)) = dead_stream(tx, &opened.name)? else {
         // There is no room for it there: it stays, and goes to the next reader after all.
         release(tx, &opened, &mut party, item.id, &item.row, Span::ZERO);
-        party.save(tx);
         return Ok(());
     };
     party.save_pending(tx, item.id, Some(&item.row), None);
-    party.save(tx);
-    let Some(Content::Fields(fields)) = entries::get(tx, number, item.id)? else { return Ok(()) };
     dead.append(tx, fresh, &Content::Fields(with_reason(&fields, &opened.name, item, consumer)));
     dead.save(tx);
     // Other groups may still have to read it.

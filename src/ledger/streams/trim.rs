@@ -52,8 +52,8 @@ pub fn trim(tx: &mut Tx<'_>, opened: &mut Opened, how: &Trim) -> Result<u64, Sto
         return Ok(cut(tx, opened, below, most));
     }
     let below = match how.by {
-        TrimBy::MinId(id) => id,
-        TrimBy::Length(_) => StreamId::MAX,
+        TrimBy::MinId(id) => Some(id),
+        TrimBy::Length(_) => None,
     };
     let found = candidates(tx, opened, below, most)?;
     let behind = opened.stream.last.next();
@@ -80,13 +80,13 @@ struct Candidates {
 fn candidates(
     rows: &dyn Rows,
     opened: &Opened,
-    below: StreamId,
+    below: Option<StreamId>,
     most: u64,
 ) -> Result<Candidates, Fault> {
     let mut found = Candidates { count: 0, ids: Vec::new(), rest: None };
     let range = (opened.stream.first, StreamId::MAX);
     entries::scan_ids(rows, opened.stream.number, range, &mut |id, is_run| {
-        if found.count == most || id >= below || is_run {
+        if found.count == most || below.is_some_and(|below| id >= below) || is_run {
             found.rest = Some(id);
             return ControlFlow::Break(());
         }
@@ -115,8 +115,8 @@ fn trim_with_refs(
     most: u64,
 ) -> Result<u64, Stop> {
     let below = match how.by {
-        TrimBy::MinId(id) => id,
-        TrimBy::Length(_) => StreamId::MAX,
+        TrimBy::MinId(id) => Some(id),
+        TrimBy::Length(_) => None,
     };
     let first = opened.stream.first;
     let found = candidates(tx, opened, below, most.min(ROWS_MAX))?;

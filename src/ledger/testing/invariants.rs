@@ -41,6 +41,7 @@ pub fn check(rows: &dyn Rows) {
     check_lanes(rows, &facts);
     check_timers(rows, &facts);
     super::keys::check(rows);
+    super::pull::check(rows, facts.runs.values());
 }
 
 impl Facts {
@@ -81,6 +82,12 @@ fn check_run(facts: &Facts, run: &Run) {
     assert_eq!(run.status.holds_slot(), run.deadline.is_some(), "{about}: deadline");
     assert!(run.error.is_none() || run.status.is_final(), "{about}: an error before the end");
     assert!(row.is_none() || !facts.dead.contains(&run.id), "{about}: a row and a dead letter");
+    if run.stream.is_some() {
+        assert!(row.is_none(), "{about} is pulled and has a row");
+        let dead = facts.dead.contains(&run.id);
+        assert!(!dead || run.status == Status::Failed, "{about} has a dead letter");
+        return;
+    }
     match run.status {
         Status::Delayed => {
             assert_eq!(row.map(|row| row.state), Some(RowState::Waiting), "{about}");
@@ -125,6 +132,9 @@ fn check_counters(rows: &dyn Rows, facts: &Facts) {
     }
     for _ in &facts.dead {
         add(count::outbox_dead());
+    }
+    for _ in table(rows, Table::Callback) {
+        add(count::callbacks());
     }
     expected.extend(super::keys::expected_counts(rows));
     let totals = count::total(count::Total::Created).bytes()[..2].to_vec();
@@ -218,6 +228,9 @@ fn check_timers(rows: &dyn Rows, facts: &Facts) {
         }
         if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
             expected.insert((Timer::Deadline, at, run.id));
+        }
+        if run.stream.is_some() && run.status == Status::Delayed {
+            expected.insert((Timer::Enqueue, run.due_at, run.id));
         }
     }
     let found: BTreeSet<_> = table(rows, Table::Due)

@@ -151,6 +151,10 @@ fn check_entries(rows: &dyn Rows, stream: &Stream, about: &str) {
         runs += u64::from(is_run);
     });
     assert_eq!(stream.length, length, "{about}: length");
+    if length > 0 {
+        let first = entry::first(rows, stream.number, stream.first).unwrap();
+        assert_eq!(first, Some(stream.first), "{about}: the first entry");
+    }
     assert_eq!(stream.runs, runs, "{about}: runs");
     assert!(last <= stream.last, "{about}: an entry above the last id");
     assert!(stream.max_deleted <= stream.last, "{about}: deleted above the last id");

@@ -17,16 +17,16 @@ impl Connection {
     pub(super) fn queue(&mut self, request: &Request, asked: &Asked, group: &mut Group) -> bool {
         let queued = match asked {
             // Within a transaction nobody waits.
-            Asked::Data(ask) | Asked::Wait(ask, _) => Queued::Ask(ask.clone()),
+            Asked::Data(ask) | Asked::Wait(ask, _) => Queued::Ask(Box::new(ask.clone())),
             Asked::Text(lines) => Queued::Ready(help(lines)),
             Asked::Connection => match request.word().as_str() {
                 "EXEC" | "DISCARD" | "MULTI" | "RESET" | "QUIT" => return false,
                 "FLUSHALL" | "FLUSHDB" => match flushed(request, self.session.db) {
                     // Nobody comes in between, so it goes in one piece.
-                    Ok(db) => Queued::Ask(Ask {
+                    Ok(db) => Queued::Ask(Box::new(Ask {
                         command: Command::Flush { db, limit: usize::MAX },
                         shape: Shape::Ok,
-                    }),
+                    })),
                     Err(reply) => Queued::Ready(reply),
                 },
                 // Nobody else sees it: what it changes may change now.

@@ -243,7 +243,11 @@ struct Reading<'a> {
     ids: &'a [Bytes],
 }
 
-fn reading<'a>(args: &mut Arguments<'a>, of_group: bool) -> Result<Reading<'a>, Malformed> {
+fn reading<'a>(
+    args: &mut Arguments<'a>,
+    now: Time,
+    of_group: bool,
+) -> Result<Reading<'a>, Malformed> {
     let mut reading = Reading::default();
     while !args.is_empty() {
         let word = args.next_word()?;
@@ -253,6 +257,9 @@ fn reading<'a>(args: &mut Arguments<'a>, of_group: bool) -> Result<Reading<'a>, 
                 let millis = number::integer(args.next()?).ok_or(text)?;
                 if millis < 0 {
                     return Err(Malformed::Text("ERR timeout is negative"));
+                }
+                if millis > i64::MAX - now.0 {
+                    return Err(Malformed::Text("ERR timeout is out of range"));
                 }
                 reading.block = Some((millis > 0).then_some(Span(millis)));
             }
@@ -304,7 +311,7 @@ fn reading<'a>(args: &mut Arguments<'a>, of_group: bool) -> Result<Reading<'a>, 
 }
 
 fn xread(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
-    let reading = reading(args, false)?;
+    let reading = reading(args, scope.now, false)?;
     let mut keys = Vec::with_capacity(reading.keys.len());
     for (name, id) in reading.keys.iter().zip(reading.ids) {
         let start = match stream_id::position(id)? {
@@ -329,7 +336,7 @@ fn xread(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
 }
 
 fn xreadgroup(args: &mut Arguments<'_>, scope: Scope) -> Parsed {
-    let reading = reading(args, true)?;
+    let reading = reading(args, scope.now, true)?;
     let mut keys = Vec::with_capacity(reading.keys.len());
     for (name, id) in reading.keys.iter().zip(reading.ids) {
         let start = match stream_id::position(id)? {
