@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::entries::stream_at;
 use crate::mix::{once_in, one};
 use crate::recount;
-use crate::streams::{PLAIN, PULL};
+use crate::streams::{PLAIN, PULL, TEXTS};
 use crate::workers::{Wish, Workers};
 use crate::world::{Who, World};
 
@@ -93,8 +93,6 @@ impl World {
 
     /// All workers live from now on, and every group is there.
     pub fn heal_workers(&mut self) {
-        // Workers that come back in the very moment of a delivery cannot be told from those before.
-        self.tick += 1;
         let now = self.now();
         for token in self.workers.heal(now) {
             self.parked.leave(token);
@@ -102,22 +100,21 @@ impl World {
         self.release(Vec::new(), &[]);
         self.purging = true;
         let view = self.machine.store().snapshot().expect("a healthy disk can be read");
-        let texts: Vec<KeyName> = PLAIN
-            .iter()
-            .chain(&PULL)
-            .map(|name| KeyName::of(name))
-            .filter(|key| stream_at(&view, key).is_none())
-            .collect();
+        // Strings under names of streams go, and streams under names of strings.
+        let names = PLAIN.iter().chain(&PULL).map(|name| (KeyName::of(name), true));
+        let names = names.chain(TEXTS.iter().map(|name| (KeyName::of(name), false)));
+        let wrong = names.filter(|(key, stream)| stream_at(&view, key).is_some() != *stream);
+        let keys = wrong.map(|(key, _)| key).collect();
         drop(view);
-        let remove = Request::Remove { keys: texts };
+        let remove = Request::Remove { keys };
         self.ask(Command::Keys(Box::new(remove)), Who::Client);
-        for command in Workers::groups() {
-            self.ask(command, Who::Client);
-        }
     }
 
     /// What workers and duties do once all is well.
     pub fn work(&mut self) {
+        for command in self.workers.groups() {
+            self.ask(command, Who::Client);
+        }
         for (name, command) in self.workers.work(self.now()) {
             self.ask(command, Who::Worker(name));
         }

@@ -13,6 +13,15 @@ pub enum Shape {
 type Weights = Vec<(Turn, u64)>;
 
 impl Shape {
+    /// How much longer a seed of this shape lives: work that is pulled takes more turns.
+    pub fn length(self) -> u32 {
+        match self {
+            Shape::Push => 1,
+            Shape::Pull => 3,
+            Shape::Both => 4,
+        }
+    }
+
     /// What happens under every seed of this shape, and what under some.
     pub fn turns(self, usual: &[(Turn, u64)]) -> (Weights, Weights) {
         let mut always = usual.to_vec();

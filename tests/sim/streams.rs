@@ -13,6 +13,8 @@ use crate::mix::{Mix, once_in, one};
 /// Streams that only clients add to, and those that pull tasks use.
 pub const PLAIN: [&str; 2] = ["mail", "jobs"];
 pub const PULL: [&str; 3] = ["in", "mid", "out"];
+/// Keys that usually hold strings.
+pub const TEXTS: [&str; 3] = ["a", "b", "c"];
 /// Groups of plain streams; those of pull tasks have the first one.
 pub const GROUPS: [&str; 2] = ["g", "h"];
 /// Entries of one seed.
@@ -168,7 +170,7 @@ fn create_group(entropy: &mut Entropy, key: KeyName) -> Command {
 }
 
 fn text(entropy: &mut Entropy, now: Time) -> Command {
-    let name = |entropy: &mut Entropy| KeyName::of(one(entropy, &["a", "b", "c"]));
+    let name = |entropy: &mut Entropy| KeyName::of(one(entropy, &TEXTS));
     let key = name(entropy);
     let at = now.plus(Span::from_secs(entropy.below(100) as i64));
     match entropy.below(8) {

@@ -35,6 +35,13 @@ enum Act {
     Late,
 }
 
+impl Act {
+    fn is_answer(self) -> bool {
+        use Act::{Ack, AckAll, AckDelete, Complete, Fail, Forget, Heartbeat, Nack};
+        matches!(self, Ack | AckAll | AckDelete | Nack | Complete | Fail | Heartbeat | Forget)
+    }
+}
+
 /// An entry that a worker was given.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -76,7 +83,11 @@ pub struct Workers {
     ghosts: Vec<Held>,
     tokens: Token,
     names: usize,
-    healed: bool,
+    /// A group was missing: it went with its stream.
+    regroup: bool,
+    /// The latest moment there ever was, by a clock that steps. What was delivered to an earlier
+    /// life was delivered by then.
+    latest: Time,
 }
 
 impl Workers {
@@ -109,7 +120,15 @@ impl Workers {
             busy: false,
         };
         let all = (0..names).map(worker).collect();
-        Workers { mix, all, ghosts: Vec::new(), tokens: 0, names, healed: false }
+        Workers {
+            mix,
+            all,
+            ghosts: Vec::new(),
+            tokens: 0,
+            names,
+            regroup: false,
+            latest: Time::ZERO,
+        }
     }
 
     /// Whether a consumer of this name shows a sign of life, and since when.
@@ -125,7 +144,7 @@ impl Workers {
             self.rise(index, entropy);
         }
         let worker = &mut self.all[index];
-        worker.since.get_or_insert(now);
+        worker.since.get_or_insert(now.max(self.latest));
         let name = (index, worker.life);
         if let Some(token) = worker.waiting {
             return match entropy.below(12) {
@@ -134,7 +153,11 @@ impl Workers {
                 _ => None,
             };
         }
-        let act = self.mix.pick(entropy);
+        let act = match self.mix.pick(entropy) {
+            // Nothing to answer: it reads.
+            act if self.all[index].held.is_empty() && act.is_answer() => Act::Read,
+            act => act,
+        };
         Some((name, Wish::Ask(self.act(index, act, entropy)?)))
     }
 
@@ -254,8 +277,11 @@ impl Workers {
         let (Command::Keys(asked) | Command::Wait(asked, _)) = command else { return };
         let said = match answer {
             Ok(Said::Keys(said)) => said,
-            Err(refusal) if refusal.code == Code::GroupNotFound => return,
-            _ => return,
+            Err(refusal) => {
+                self.regroup |= refusal.code == Code::GroupNotFound;
+                return;
+            }
+            Ok(_) => return,
         };
         match (&**asked, &**said) {
             (ask::Command::ReadGroup(read), ask::Answer::Read(found)) => {
@@ -273,6 +299,11 @@ impl Workers {
         }
     }
 
+    /// A batch ran at this moment.
+    pub fn saw(&mut self, now: Time) {
+        self.latest = self.latest.max(now.plus(Span(1)));
+    }
+
     /// The server went away: every connection is gone.
     pub fn hang_up(&mut self) {
         for worker in &mut self.all {
@@ -284,13 +315,13 @@ impl Workers {
 
     /// From now on all of them live and work. What they forgot was forgotten by an earlier life.
     pub fn heal(&mut self, now: Time) -> Vec<Token> {
-        self.healed = true;
         self.ghosts.clear();
+        self.regroup = true;
         let mut waited = Vec::new();
         for worker in &mut self.all {
             worker.up = true;
             worker.life += 1;
-            worker.since = Some(now);
+            worker.since = Some(now.max(self.latest));
             worker.held.clear();
             worker.busy = false;
             waited.extend(worker.waiting.take());
@@ -303,7 +334,7 @@ impl Workers {
         let mut wanted = Vec::new();
         for index in 0..self.all.len() {
             let worker = &mut self.all[index];
-            worker.since.get_or_insert(now);
+            worker.since.get_or_insert(now.max(self.latest));
             if worker.busy || worker.waiting.is_some() {
                 continue;
             }
@@ -329,10 +360,18 @@ impl Workers {
         wanted
     }
 
-    /// Groups that must be there for [`Workers::work`].
-    pub fn groups() -> Vec<Command> {
-        all_groups().into_iter().map(keys).collect()
+    /// Groups that must be there for [`Workers::work`], if one was missing.
+    pub fn groups(&mut self) -> Vec<Command> {
+        match std::mem::take(&mut self.regroup) {
+            true => groups(),
+            false => Vec::new(),
+        }
     }
+}
+
+/// Groups that workers read from.
+pub fn groups() -> Vec<Command> {
+    all_groups().into_iter().map(keys).collect()
 }
 
 impl Worker {

@@ -85,6 +85,7 @@ pub enum Who {
 
 pub struct World {
     pub entropy: Entropy,
+    shape: Shape,
     mix: Mix<Turn>,
     pub machine: Machine,
     pub minter: Minter,
@@ -144,6 +145,7 @@ impl World {
         let (driver, first) = Driver::start(Vec::new(), Time(START));
         let mut world = World {
             entropy,
+            shape,
             mix,
             machine,
             minter,
@@ -168,12 +170,18 @@ impl World {
         for task in world.workload.tasks.clone() {
             world.ask(Command::PutTask(Box::new(task)), Who::Client);
         }
+        if shape != Shape::Push && !once_in(&mut world.entropy, 5) {
+            for command in workers::groups() {
+                world.ask(command, Who::Client);
+            }
+        }
         world.batch(usize::MAX);
         world
     }
 
     /// Lives for about `turns`, then heals everything and waits for the end.
     pub fn run(&mut self, turns: u32) {
+        let turns = turns * self.shape.length();
         for _ in 0..turns / 3 + self.entropy.below(u64::from(turns)) as u32 {
             self.turn();
         }
@@ -288,6 +296,9 @@ impl World {
         self.tick += step;
         let commands = self.driver.tick(self.now());
         self.want(commands);
+        if self.look_at.is_some_and(|at| at <= self.now()) {
+            self.requeue();
+        }
     }
 
     /// The tick at which something happens by itself.
@@ -322,6 +333,7 @@ impl World {
     ) {
         let now = self.now();
         let failures = self.machine.disk().failures();
+        self.workers.saw(now);
         match run_batch(self.machine.store(), jobs, &mut self.parked, now, &mut self.minter) {
             Ok(done) => {
                 self.release(waiting, in_line);

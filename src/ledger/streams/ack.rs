@@ -29,7 +29,11 @@ pub fn ack(tx: &mut Tx<'_>, key: &KeyName, group: &Bytes, ids: &[StreamId]) -> R
 }
 
 /// The stream and the group, if both are there.
-fn find(tx: &mut Tx<'_>, key: &KeyName, group: &Bytes) -> Result<Option<(Opened, Party)>, Stop> {
+pub fn find(
+    tx: &mut Tx<'_>,
+    key: &KeyName,
+    group: &Bytes,
+) -> Result<Option<(Opened, Party)>, Stop> {
     let Some(opened) = Opened::find(tx, key)? else { return Ok(None) };
     let party = match opened.group(tx, group) {
         Ok(party) => party,
@@ -145,6 +149,17 @@ pub fn wake_at(tx: &mut Tx<'_>, opened: &Opened, group: u32, at: crate::base::ti
         let timer = pending::again_timer(opened.name.db, opened.stream.number, group);
         due::set(tx, Timer::Again, at, timer);
     }
+}
+
+/// Someone may wait now for what is to be delivered again later. Its timer may be over, or there
+/// was none, because the clock has stepped back since.
+pub fn wake_later(tx: &mut Tx<'_>, opened: &Opened, group: u32) -> Result<(), Stop> {
+    let Some(at) = pending::next_again(tx, opened.stream.number, group)? else { return Ok(()) };
+    let timer = pending::again_timer(opened.name.db, opened.stream.number, group);
+    if at > tx.now() && !due::is_set(tx, Timer::Again, at, timer)? {
+        due::set(tx, Timer::Again, at, timer);
+    }
+    Ok(())
 }
 
 /// Deletes entries; gives how many were there.

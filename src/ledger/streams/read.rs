@@ -17,6 +17,7 @@ use crate::store::kinds::{entry as entries, pending};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
+use super::ack;
 use super::claim::{self, Take};
 use super::open::{Opened, Party, look, pending_count_of};
 
@@ -185,7 +186,9 @@ impl Reader<'_, '_, '_> {
         }
         let fresh = self.fresh(&consumer, self.most().saturating_sub(found.len() as u64))?;
         found.extend(fresh);
-        if !found.is_empty() {
+        if found.is_empty() {
+            ack::wake_later(self.tx, &self.opened, self.party.group.number)?;
+        } else {
             self.party.active(self.tx, name, consumer);
             self.party.save(self.tx);
         }

@@ -19,7 +19,7 @@ use crate::store::kinds::{entry as entries, group as groups, key as keys, pendin
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
-use super::ack::release;
+use super::ack::{self, release};
 use super::open::Opened;
 use super::trim::is_run;
 
@@ -177,10 +177,10 @@ fn look_at(
 pub fn give_back(tx: &mut Tx<'_>, lost: Vec<Lost>, max_deliveries: u64) -> Result<usize, Stop> {
     let mut given = 0;
     for item in lost {
-        let Some(opened) = Opened::find(tx, &item.stream)? else { continue };
-        let mut party = match opened.group(tx, &item.group) {
-            Ok(party) => party,
-            Err(Stop::Refused(_)) => continue,
+        // By now there may be something else under the key, or no such group.
+        let (opened, mut party) = match ack::find(tx, &item.stream, &item.group) {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(Stop::Refused(_)) => continue,
             Err(fault) => return Err(fault),
         };
         if party.pending(tx, item.id)? != Some(item.row) {

@@ -24,6 +24,10 @@ pub fn clear(tx: &mut Tx<'_>, timer: Timer, at: Time, id: Id) {
     tx.remove(queue(timer).time(at).id(id));
 }
 
+pub fn is_set(rows: &dyn Rows, timer: Timer, at: Time, id: Id) -> Result<bool, Fault> {
+    Ok(rows.get(queue(timer).time(at).id(id).bytes())?.is_some())
+}
+
 /// At most `limit` timers of a kind that are due at `now`, earliest first.
 pub fn due(
     rows: &dyn Rows,

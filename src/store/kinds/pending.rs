@@ -132,7 +132,7 @@ pub fn again(
     collect(rows, &span, limit)?.iter().map(|(key, _)| last_stream_id(key)).collect()
 }
 
-/// When the next entry of any group of a stream is to be delivered again.
+/// When the next entry of a group is to be delivered again.
 pub fn next_again(rows: &dyn Rows, stream: u64, group: u32) -> Result<Option<Time>, Fault> {
     let table = Key::new(Table::Again).u64(stream).u32(group);
     let Some(key) = first_key(rows, &Span::prefix(&table))? else { return Ok(None) };
