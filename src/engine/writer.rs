@@ -31,7 +31,7 @@ use super::parked::{PARKED_MAX, Parked, Token};
 const BATCH_COMMANDS_MAX: usize = 2_048;
 /// Bytes of payloads and outputs from which a commit takes no further command.
 const BATCH_BYTES_MAX: usize = 16 << 20;
-/// Silence after which one quick-repair commit makes the next open instant.
+/// Silence after which a checkpoint may be made, so that the next open is instant.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// How long a read-only engine waits between attempts to reopen: first and longest.
 const REOPEN_FIRST: Duration = Duration::from_millis(500);
@@ -105,7 +105,7 @@ struct Loop {
     clock: Arc<dyn Clock>,
     minter: Minter,
     receiver: Receiver<Message>,
-    /// Something was committed since the last quick-repair commit.
+    /// Something was committed since the last checkpoint.
     dirty: bool,
     /// Readers that wait for a key to change.
     parked: Parked,
@@ -175,10 +175,10 @@ impl Loop {
 
     /// The last commit, then the file is closed properly.
     ///
-    /// Without room the quick-repair commit is left out: only the speed of the next open is lost.
+    /// Without room the checkpoint is left out: only the speed of the next open is lost.
     fn finish(&mut self) -> Result<(), Fault> {
         let settled = match std::mem::take(&mut self.dirty) {
-            true => self.shared.disk.commit_quick_repair(),
+            true => self.shared.disk.checkpoint(),
             false => Ok(()),
         };
         self.shared.disk.close();
@@ -237,12 +237,12 @@ impl Loop {
         Ok(())
     }
 
-    /// The quick-repair commit; true when the engine was told to stop meanwhile.
+    /// A checkpoint if one is due; true when the engine was told to stop meanwhile.
     fn settle_file(&mut self) -> Result<bool, Fault> {
-        if !std::mem::take(&mut self.dirty) {
+        if !self.dirty {
             return Ok(false);
         }
-        match self.shared.disk.commit_quick_repair() {
+        match self.shared.disk.checkpoint_when_idle() {
             Ok(()) => Ok(false),
             Err(Fault::Full(why)) => self.wait_for_room(&why),
             Err(fault) => Err(fault),
@@ -264,7 +264,7 @@ impl Loop {
             }
             pause = (pause * 2).min(REOPEN_LONGEST);
             let disk = &self.shared.disk;
-            match disk.commit_quick_repair().and_then(|()| look_again(disk)) {
+            match disk.checkpoint().and_then(|()| look_again(disk)) {
                 Ok(notices) => {
                     self.shared.hub.publish(&notices);
                     self.shared.hub.wake_waiters();

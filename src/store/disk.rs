@@ -1,38 +1,80 @@
 //! Rows in redb: snapshots for readers, one durable commit per batch.
 //!
-//! Default durability is redb's one-phase commit with one fdatasync. A commit that fails leaves
-//! its outcome unknown and latches the database; [`Disk::reopen`] is the way out of a full disk.
-//! One empty quick-repair commit when the writer falls idle makes the next open instant; on
-//! every commit it would cost more the larger the file is.
+//! A batch becomes durable as a record of the [journal](super::journal), then redb applies it in
+//! memory: nothing is visible that is not durable. A checkpoint is a durable commit of redb that
+//! holds all of it; it is due when the journal is full, when the writer falls idle, and at the end.
+//! It also stores which pages are free (quick repair), so that an open after a kill need not read
+//! the whole file. Without a journal (a store in memory) every batch is a durable commit of redb.
+//!
+//! A commit that fails leaves its outcome unknown and latches the store; [`Disk::reopen`] is the
+//! way out of a full disk.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::RwLock;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{
-    CursorError, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, Table,
-    TableDefinition,
+    CursorError, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
+    StorageBackend, Table, TableDefinition, WriteTransaction,
 };
 
 use super::changes::Changes;
 use super::fault::Fault;
+use super::journal::{Journal, Row};
 use super::rows::{Rows, Span, Visit, read_count};
 
 const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
+
+/// What the store knows of its journal: changed by checkpoints only.
+const JOURNAL: TableDefinition<'static, &'static str, u64> = TableDefinition::new("journal");
+const IDENTITY: &str = "identity";
+const CHECKPOINT: &str = "checkpoint";
+
+/// Bytes of records in the journal from which an idle writer makes a checkpoint. Fewer are applied
+/// again in a moment.
+const IDLE_BYTES: u64 = 256 << 10;
 
 /// How often and how long [`Disk::reopen`] waits for readers of the old file.
 const REOPEN_TRIES: u32 = 200;
 const REOPEN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
-/// Opens the database anew; called at start and after a full disk.
-pub type Opener = Box<dyn Fn() -> Result<Database, Fault> + Send + Sync>;
+/// The files of a store.
+pub struct Files {
+    pub db: Database,
+    /// A store in memory has none.
+    pub journal: Option<JournalFile>,
+}
+
+/// Where the journal is written.
+pub struct JournalFile {
+    pub file: Box<dyn StorageBackend>,
+    /// Becomes the identity of a store that has no journal yet.
+    pub identity: u64,
+    /// Size of the file, and so of what is applied again after a kill.
+    pub bytes_max: u64,
+}
+
+/// Opens the files anew; called at start and after a full disk.
+pub type Opener = Box<dyn Fn() -> Result<Files, Fault> + Send + Sync>;
 
 /// The store on disk. Cheap reads from any thread; one thread writes.
 pub struct Disk {
     /// `None` only while it is being reopened.
-    db: RwLock<Option<Database>>,
+    open: RwLock<Option<Open>>,
     opener: Opener,
+}
+
+struct Open {
+    db: Database,
+    /// Locked by the one writer.
+    journal: Option<Mutex<Written>>,
+}
+
+struct Written {
+    journal: Journal,
+    /// A record may be durable that the store has not applied: only opening it anew helps.
+    is_behind: bool,
 }
 
 impl fmt::Debug for Disk {
@@ -43,9 +85,8 @@ impl fmt::Debug for Disk {
 
 impl Disk {
     pub fn open(opener: Opener) -> Result<Disk, Fault> {
-        let db = opener()?;
-        create_table(&db)?;
-        Ok(Disk { db: RwLock::new(Some(db)), opener })
+        let open = Open::new(opener()?)?;
+        Ok(Disk { open: RwLock::new(Some(open)), opener })
     }
 
     /// A store without a file, for tests.
@@ -53,51 +94,34 @@ impl Disk {
     pub fn in_memory() -> Result<Disk, Fault> {
         Disk::open(Box::new(|| {
             let backend = redb::backends::InMemoryBackend::new();
-            Database::builder().create_with_backend(backend).map_err(fault)
+            let db = Database::builder().create_with_backend(backend).map_err(fault)?;
+            Ok(Files { db, journal: None })
         }))
     }
 
     /// A consistent view; keep it short, a long one makes the file grow.
     pub fn snapshot(&self) -> Result<Snapshot, Fault> {
-        self.with_db(|db| {
-            let read = db.begin_read().map_err(fault)?;
+        self.with_open(|open| {
+            let read = open.db.begin_read().map_err(fault)?;
             Ok(Snapshot { table: read.open_table(ROWS).map_err(fault)? })
         })
     }
 
     /// Writes `changes` in one durable commit.
     pub fn commit(&self, changes: &Changes) -> Result<(), Fault> {
-        self.with_db(|db| {
-            let mut write = db.begin_write().map_err(fault)?;
-            write.set_durability(Durability::Immediate).map_err(fault)?;
-            {
-                let mut table = write.open_table(ROWS).map_err(fault)?;
-                write_rows(&mut table, &changes.rows)?;
-                for (key, delta) in changes.counts.iter().filter(|(_, delta)| **delta != 0) {
-                    let before = match table.get(key.as_slice()).map_err(fault)? {
-                        Some(bytes) => read_count(bytes.value())?,
-                        None => 0,
-                    };
-                    match before + delta {
-                        0 => drop(table.remove(key.as_slice()).map_err(fault)?),
-                        after => {
-                            let bytes = after.to_le_bytes();
-                            table.insert(key.as_slice(), bytes.as_slice()).map_err(fault)?;
-                        }
-                    }
-                }
-            }
-            write.commit().map_err(fault)
-        })
+        self.with_open(|open| open.commit(changes))
     }
 
-    /// An empty commit that also stores which pages are free, so that the next open after a
-    /// kill need not read the whole file.
-    pub fn commit_quick_repair(&self) -> Result<(), Fault> {
-        self.with_db(|db| {
-            let mut write = db.begin_write().map_err(fault)?;
-            write.set_quick_repair(true);
-            write.commit().map_err(fault)
+    /// Writes all that is durable into the main file, where the next open finds it at once.
+    pub fn checkpoint(&self) -> Result<(), Fault> {
+        self.with_open(Open::checkpoint)
+    }
+
+    /// A checkpoint, if an idle writer should make one.
+    pub fn checkpoint_when_idle(&self) -> Result<(), Fault> {
+        self.with_open(|open| match &open.journal {
+            Some(written) if lock(written).journal.bytes() < IDLE_BYTES => Ok(()),
+            _ => open.checkpoint(),
         })
     }
 
@@ -108,7 +132,7 @@ impl Disk {
     pub fn reopen(&self) -> Result<(), Fault> {
         self.close();
         let mut tries = 0;
-        let db = loop {
+        let files = loop {
             match (self.opener)() {
                 Err(Fault::Closed) if tries < REOPEN_TRIES => {
                     tries += 1;
@@ -117,21 +141,147 @@ impl Disk {
                 other => break other?,
             }
         };
-        create_table(&db)?;
-        *self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(db);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Open::new(files)?);
         Ok(())
     }
 
     /// Closes the file properly; later calls say `closed`.
     pub fn close(&self) {
-        let mut slot = self.db.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut slot = self.open.write().unwrap_or_else(PoisonError::into_inner);
         drop(slot.take());
     }
 
-    fn with_db<T>(&self, act: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {
-        let slot = self.db.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn with_open<T>(&self, act: impl FnOnce(&Open) -> Result<T, Fault>) -> Result<T, Fault> {
+        let slot = self.open.read().unwrap_or_else(PoisonError::into_inner);
         slot.as_ref().map_or(Err(Fault::Closed), act)
     }
+}
+
+impl Open {
+    /// Applies what the journal holds beyond the last checkpoint.
+    fn new(files: Files) -> Result<Open, Fault> {
+        let db = files.db;
+        create_tables(&db)?;
+        let Some(JournalFile { file, identity, bytes_max }) = files.journal else {
+            return Ok(Open { db, journal: None });
+        };
+        let journal = match journal_row(&db, IDENTITY)? {
+            None => {
+                // Until the store knows its journal there was none.
+                let journal = Journal::create(file, identity, bytes_max)?;
+                let write = db.begin_write().map_err(fault)?;
+                put_journal_row(&write, IDENTITY, identity)?;
+                write.commit().map_err(fault)?;
+                journal
+            }
+            Some(identity) => {
+                let checkpoint = journal_row(&db, CHECKPOINT)?.unwrap_or(0);
+                Journal::open(file, identity, bytes_max, checkpoint, |rows| replay(&db, rows))?
+            }
+        };
+        let written = Written { journal, is_behind: false };
+        Ok(Open { db, journal: Some(Mutex::new(written)) })
+    }
+
+    fn commit(&self, changes: &Changes) -> Result<(), Fault> {
+        let mut write = self.db.begin_write().map_err(fault)?;
+        let counts = counts(&write.open_table(ROWS).map_err(fault)?, changes)?;
+        let mut written = self.lock()?;
+        let is_journaled = match &mut written {
+            Some(written) => written.journal.append(rows_of(changes, &counts))?,
+            None => false,
+        };
+        if let Some(written) = &mut written {
+            written.is_behind = is_journaled;
+        }
+        {
+            let mut table = write.open_table(ROWS).map_err(fault)?;
+            write_rows(&mut table, &changes.rows)?;
+            write_rows(&mut table, &counts)?;
+        }
+        if !is_journaled {
+            return commit_durably(write, written);
+        }
+        write.set_durability(Durability::None).map_err(fault)?;
+        write.commit().map_err(fault)?;
+        if let Some(written) = &mut written {
+            written.is_behind = false;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<(), Fault> {
+        let write = self.db.begin_write().map_err(fault)?;
+        commit_durably(write, self.lock()?)
+    }
+
+    fn lock(&self) -> Result<Option<MutexGuard<'_, Written>>, Fault> {
+        match self.journal.as_ref().map(lock) {
+            Some(written) if written.is_behind => Err(Fault::Closed),
+            other => Ok(other),
+        }
+    }
+}
+
+fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
+    written.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A durable commit of redb, which holds all records of the journal.
+fn commit_durably(
+    mut write: WriteTransaction,
+    mut written: Option<MutexGuard<'_, Written>>,
+) -> Result<(), Fault> {
+    write.set_durability(Durability::Immediate).map_err(fault)?;
+    write.set_quick_repair(written.is_some());
+    if let Some(written) = &written {
+        put_journal_row(&write, CHECKPOINT, written.journal.last())?;
+    }
+    write.commit().map_err(fault)?;
+    if let Some(written) = &mut written {
+        written.journal.restart();
+    }
+    Ok(())
+}
+
+type ChangedRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// What the counters that move are afterwards.
+fn counts(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    changes: &Changes,
+) -> Result<ChangedRows, Fault> {
+    let moved = changes.counts.iter().filter(|(_, delta)| **delta != 0);
+    moved
+        .map(|(key, delta)| {
+            let before = match table.get(key.as_slice()).map_err(fault)? {
+                Some(bytes) => read_count(bytes.value())?,
+                None => 0,
+            };
+            let after = before + delta;
+            Ok((key.clone(), (after != 0).then(|| after.to_le_bytes().to_vec())))
+        })
+        .collect()
+}
+
+fn rows_of<'c>(changes: &'c Changes, counts: &'c ChangedRows) -> impl Iterator<Item = Row<'c>> {
+    changes.rows.iter().chain(counts).map(|(key, value)| (key.as_slice(), value.as_deref()))
+}
+
+/// Applies a record of the journal.
+fn replay(db: &Database, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), Fault> {
+    let mut write = db.begin_write().map_err(fault)?;
+    write.set_durability(Durability::None).map_err(fault)?;
+    {
+        let mut table = write.open_table(ROWS).map_err(fault)?;
+        for (key, value) in rows {
+            match value {
+                Some(value) => drop(table.insert(key, value).map_err(fault)?),
+                None => drop(table.remove(key).map_err(fault)?),
+            }
+        }
+    }
+    write.commit().map_err(fault)
 }
 
 /// Rows of one kind in a row from which the cursor is quicker than single inserts.
@@ -141,7 +291,7 @@ const RUN_MIN: usize = 4;
 /// side: a cursor puts such a run in at less than half the cost of single inserts.
 fn write_rows(
     table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    rows: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    rows: &ChangedRows,
 ) -> Result<(), Fault> {
     let mut rest: Vec<(&[u8], Option<&[u8]>)> =
         rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
@@ -190,15 +340,28 @@ fn write_run(
     Ok(wrote)
 }
 
-fn create_table(db: &Database) -> Result<(), Fault> {
+fn create_tables(db: &Database) -> Result<(), Fault> {
     let read = db.begin_read().map_err(fault)?;
-    if read.open_table(ROWS).is_ok() {
+    if read.open_table(ROWS).is_ok() && read.open_table(JOURNAL).is_ok() {
         return Ok(());
     }
     drop(read);
     let write = db.begin_write().map_err(fault)?;
     drop(write.open_table(ROWS).map_err(fault)?);
+    drop(write.open_table(JOURNAL).map_err(fault)?);
     write.commit().map_err(fault)
+}
+
+fn journal_row(db: &Database, name: &str) -> Result<Option<u64>, Fault> {
+    let read = db.begin_read().map_err(fault)?;
+    let table = read.open_table(JOURNAL).map_err(fault)?;
+    Ok(table.get(name).map_err(fault)?.map(|number| number.value()))
+}
+
+fn put_journal_row(write: &WriteTransaction, name: &str, number: u64) -> Result<(), Fault> {
+    let mut table = write.open_table(JOURNAL).map_err(fault)?;
+    table.insert(name, number).map_err(fault)?;
+    Ok(())
 }
 
 /// A consistent view of the rows on disk.
@@ -230,7 +393,7 @@ impl Rows for Snapshot {
 /// Turns any error of redb into ours; a full disk is told from every other failure.
 pub(super) fn fault(error: impl Into<redb::Error>) -> Fault {
     match error.into() {
-        redb::Error::Io(io) if is_full(&io) => Fault::Full(io.to_string()),
+        redb::Error::Io(io) => io_fault(&io),
         redb::Error::Corrupted(what) => Fault::Corrupt(what),
         // `PreviousIo`: latched by a failed commit until it is opened anew.
         redb::Error::DatabaseClosed
@@ -240,9 +403,12 @@ pub(super) fn fault(error: impl Into<redb::Error>) -> Fault {
     }
 }
 
-fn is_full(error: &std::io::Error) -> bool {
+pub(super) fn io_fault(error: &std::io::Error) -> Fault {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
+    match error.kind() {
+        StorageFull | QuotaExceeded => Fault::Full(error.to_string()),
+        _ => Fault::Io(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl World {
                 self.machine.disk().heal();
             }
             let store = self.machine.store();
-            let reopened = store.reopen().and_then(|()| store.commit_quick_repair());
+            let reopened = store.reopen().and_then(|()| store.checkpoint());
             match reopened.and_then(|()| look_again(store)) {
                 Ok(notices) => {
                     let commands = self.driver.hints(&notices, self.now());

@@ -1,6 +1,6 @@
 //! A disk in memory that remembers what a power cut may take away.
 //!
-//! It stands in for the file below redb. Reads see every write at once, as a page cache shows them.
+//! It stands in for the two files of a store: what is below redb, and the journal. Reads see every write at once, as a page cache shows them.
 //! A power cut ([`Disk::cut`]) keeps what was synced, and of the rest it keeps, drops or tears each
 //! write on its own: that is what a real disk may do, whatever the order of the writes was.
 //! Operations are counted and hashed, so that a run with the same seed can be shown to be the same
@@ -16,9 +16,19 @@ use tidegate::base::entropy::Entropy;
 /// A write is torn between sectors, never within one.
 const SECTOR_BYTES: u64 = 512;
 
-/// A handle: clones share one disk, so a test keeps one while redb holds the other.
+/// Files on one disk: the power of both goes in one moment.
+const FILES: usize = 2;
+
+/// A handle to one file: clones share the disk, so a test keeps one while redb holds the other.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<State>>);
+pub struct Disk {
+    state: Arc<Mutex<State>>,
+    file: usize,
+}
+
+/// What is found on a disk.
+#[derive(Clone, Debug, Default)]
+pub struct Image([Vec<u8>; FILES]);
 
 /// How many operations were asked for, failed ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,13 +57,18 @@ pub enum Trouble {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct File {
     /// What reads see.
     seen: Vec<u8>,
     /// What the last sync made safe.
     synced: Vec<u8>,
     /// Everything since the last sync, in order.
     unsynced: VecDeque<Change>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: [File; FILES],
     counts: Counts,
     hash: Hash,
     /// Operations left until the trouble starts, itself included.
@@ -76,35 +91,24 @@ impl Disk {
     }
 
     /// A disk that holds `image`, all of it synced.
-    pub fn from_image(image: Vec<u8>) -> Disk {
-        let state = State { seen: image.clone(), synced: image, ..State::default() };
-        Disk(Arc::new(Mutex::new(state)))
+    pub fn from_image(image: Image) -> Disk {
+        let files =
+            image.0.map(|bytes| File { synced: bytes.clone(), seen: bytes, ..File::default() });
+        Disk { state: Arc::new(Mutex::new(State { files, ..State::default() })), file: 0 }
+    }
+
+    /// The journal beside the file below redb.
+    pub fn journal(&self) -> Disk {
+        Disk { state: self.state.clone(), file: 1 }
     }
 
     /// What is found after a power cut now. The disk itself goes on unchanged.
     ///
     /// Length changes survive in order: once one is dropped, so are all later ones, and a write
     /// beyond the end that this leaves is lost.
-    pub fn cut(&self, entropy: &mut Entropy) -> Vec<u8> {
+    pub fn cut(&self, entropy: &mut Entropy) -> Image {
         let state = self.state();
-        let mut image = state.synced.clone();
-        let mut lengths_survive = true;
-        for change in &state.unsynced {
-            match change {
-                Change::SetLen(_) => {
-                    lengths_survive = lengths_survive && entropy.below(4) > 0;
-                    if lengths_survive {
-                        change.apply(&mut image);
-                    }
-                }
-                Change::Write { offset, data } => match entropy.below(20) {
-                    0..9 => apply_write(&mut image, *offset, data),
-                    9..16 => {}
-                    _ => tear(&mut image, *offset, data, entropy),
-                },
-            }
-        }
-        image
+        Image(state.files.each_ref().map(|file| file.cut(entropy)))
     }
 
     /// Starts `trouble` at the `nth` operation from now on; 1 is the next one.
@@ -156,8 +160,36 @@ impl Disk {
         self.state().hash.0
     }
 
+    /// What the hash calls an operation on this file.
+    fn kind(&self, operation: u64) -> u64 {
+        operation + 8 * self.file as u64
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no operation of the disk panics while it holds the lock")
+        self.state.lock().expect("no operation of the disk panics while it holds the lock")
+    }
+}
+
+impl File {
+    fn cut(&self, entropy: &mut Entropy) -> Vec<u8> {
+        let mut image = self.synced.clone();
+        let mut lengths_survive = true;
+        for change in &self.unsynced {
+            match change {
+                Change::SetLen(_) => {
+                    lengths_survive = lengths_survive && entropy.below(4) > 0;
+                    if lengths_survive {
+                        change.apply(&mut image);
+                    }
+                }
+                Change::Write { offset, data } => match entropy.below(20) {
+                    0..9 => apply_write(&mut image, *offset, data),
+                    9..16 => {}
+                    _ => tear(&mut image, *offset, data, entropy),
+                },
+            }
+        }
+        image
     }
 }
 
@@ -185,16 +217,18 @@ impl State {
         Err((io::Error::new(kind, "the simulated disk failed"), in_flight))
     }
 
-    fn change(&mut self, change: Change) -> io::Result<()> {
-        match self.step() {
+    fn change(&mut self, file: usize, change: Change) -> io::Result<()> {
+        let stepped = self.step();
+        let file = &mut self.files[file];
+        match stepped {
             Ok(()) => {
-                change.apply(&mut self.seen);
-                self.unsynced.push_back(change);
+                change.apply(&mut file.seen);
+                file.unsynced.push_back(change);
                 Ok(())
             }
             Err((error, in_flight)) => {
                 if in_flight {
-                    self.unsynced.push_back(change);
+                    file.unsynced.push_back(change);
                 }
                 Err(error)
             }
@@ -204,16 +238,16 @@ impl State {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().seen.len() as u64)
+        Ok(self.state().files[self.file].seen.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
         state.counts.reads += 1;
-        state.hash.add(1, offset, &(out.len() as u64).to_le_bytes());
+        state.hash.add(self.kind(1), offset, &(out.len() as u64).to_le_bytes());
         state.step().map_err(|(error, _)| error)?;
         let place = offset as usize..offset as usize + out.len();
-        let Some(bytes) = state.seen.get(place) else {
+        let Some(bytes) = state.files[self.file].seen.get(place) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
         };
         out.copy_from_slice(bytes);
@@ -223,26 +257,29 @@ impl StorageBackend for Disk {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state();
         state.counts.set_lens += 1;
-        state.hash.add(2, len, &[]);
-        state.change(Change::SetLen(len))
+        state.hash.add(self.kind(2), len, &[]);
+        state.change(self.file, Change::SetLen(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.state();
         state.counts.syncs += 1;
-        state.hash.add(3, 0, &[]);
+        state.hash.add(self.kind(3), 0, &[]);
         state.step().map_err(|(error, _)| error)?;
-        let State { synced, unsynced, lies: false, .. } = &mut *state else { return Ok(()) };
-        unsynced.drain(..).for_each(|change| change.apply(synced));
+        if !state.lies {
+            let File { synced, unsynced, .. } = &mut state.files[self.file];
+            unsynced.drain(..).for_each(|change| change.apply(synced));
+        }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         state.counts.writes += 1;
-        state.hash.add(4, offset, data);
-        assert!(offset as usize + data.len() <= state.seen.len(), "disk: write beyond the end");
-        state.change(Change::Write { offset, data: data.to_vec() })
+        state.hash.add(self.kind(4), offset, data);
+        let length = state.files[self.file].seen.len();
+        assert!(offset as usize + data.len() <= length, "disk: write beyond the end");
+        state.change(self.file, Change::Write { offset, data: data.to_vec() })
     }
 }
 
@@ -313,7 +350,7 @@ fn cut_keeps_what_was_synced() {
     disk.set_len(8192).unwrap();
     let (mut kept, mut dropped, mut torn, mut longer) = (0, 0, 0, 0);
     for seed in 0..200 {
-        let image = disk.cut(&mut Entropy::from_seed(seed));
+        let Image([image, _]) = disk.cut(&mut Entropy::from_seed(seed));
         let twos: Vec<bool> = image[..2048].chunks(512).map(|sector| sector[0] == 2).collect();
         assert!(image[..2048].chunks(512).all(|sector| sector.iter().all(|b| *b == sector[0])));
         assert!(image[2048..4096].iter().all(|b| *b == 1), "a synced byte changed");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::Database;
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Id;
-use tidegate::store::disk::Disk as Store;
+use tidegate::store::disk::{Disk as Store, Files, JournalFile};
 use tidegate::store::fault::Fault;
 use tidegate::store::key::last_id;
 use tidegate::store::kinds::run as run_rows;
@@ -27,6 +27,9 @@ pub enum End {
     /// It is told to stop.
     Stop,
 }
+
+/// So small that checkpoints happen all the time.
+const JOURNAL_BYTES_MAX: u64 = 64 << 10;
 
 pub struct Machine {
     /// The disk that the opener finds; replaced by what a power cut leaves of it.
@@ -61,15 +64,21 @@ impl Machine {
         let (slot, cache_bytes) = (self.slot.clone(), self.cache_bytes);
         let opener = move || {
             let disk = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let journal = JournalFile {
+                file: Box::new(disk.journal()),
+                identity: 7,
+                bytes_max: JOURNAL_BYTES_MAX,
+            };
             let built = Database::builder().set_cache_size(cache_bytes).create_with_backend(disk);
-            built.map_err(|error| match error {
+            let db = built.map_err(|error| match error {
                 redb::DatabaseError::Storage(redb::StorageError::Io(io))
                     if io.kind() == ErrorKind::StorageFull =>
                 {
                     Fault::Full(io.to_string())
                 }
                 other => Fault::Io(other.to_string()),
-            })
+            })?;
+            Ok(Files { db, journal: Some(journal) })
         };
         self.store = Some(Store::open(Box::new(opener))?);
         Ok(())
@@ -96,7 +105,7 @@ impl Machine {
             End::Stop => {
                 if let Some(store) = self.store.take() {
                     // A failing disk makes an orderly stop a kill; the next start copes.
-                    let _ = store.commit_quick_repair();
+                    let _ = store.checkpoint();
                     store.close();
                 }
                 disk.heal();

@@ -13,6 +13,7 @@ mod disk;
 mod driver;
 mod duties;
 mod entries;
+mod journal;
 mod machine;
 mod mix;
 mod power;

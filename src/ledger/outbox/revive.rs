@@ -66,6 +66,8 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         if before.status != Status::Failed {
             return Err(not_failed(&before).into());
         }
+        // Without its task the letter is kept: the run could only fail again, and then for good.
+        let task = tasks::get(tx, &row.endpoint)?.ok_or_else(|| no_task(&row.endpoint))?;
         let mut run = before.clone();
         run.step(Event::Revive, now).map_err(runs::refuse)?;
         run.due_at = now;
@@ -83,9 +85,7 @@ fn revive(tx: &mut Tx<'_>, letter: &DeadLetter) -> Result<OutboxRow, Stop> {
         }
         runs::save(tx, &before, &run)?;
         row.fence = run.fence;
-        // The task may have another order or key by now. Without it the letter is kept: it could
-        // only fail again, and then for good.
-        let task = tasks::get(tx, &row.endpoint)?.ok_or_else(|| no_task(&row.endpoint))?;
+        // The task may have another order or key by now.
         let fresh = delivery_of(&run, &task);
         (row.lane, row.ordered, row.priority) = (fresh.lane, fresh.ordered, fresh.priority);
     }
