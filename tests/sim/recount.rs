@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::streams::{GROUPS, PULL};
 use bytes::Bytes;
 use tidegate::base::id::RunId;
 use tidegate::model::run::{Run, Status};
@@ -238,9 +239,11 @@ pub fn open_entries(rows: &dyn Rows) -> Vec<String> {
     let mut open = Vec::new();
     for found in read(rows) {
         for (name, group, pending) in &found.groups {
+            // A stream that came by a rename brings groups along that nobody reads under this name.
+            let text = found.name.text();
+            let is_read = name[..] == *GROUPS[0].as_bytes() || !PULL.contains(&&*text);
             let unread = found.entries.keys().filter(|id| **id > group.last).count();
-            if unread + pending.len() > 0 && !found.name.text().ends_with(".dead") {
-                let text = found.name.text();
+            if is_read && unread + pending.len() > 0 && !found.name.text().ends_with(".dead") {
                 open.push(format!("{text} {name:?}: {unread} unread, pending {pending:?}; "));
             }
         }
