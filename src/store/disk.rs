@@ -1,7 +1,7 @@
 //! Rows in redb: snapshots for readers, one durable commit per batch.
 //!
-//! A batch becomes durable as a record of the [journal](super::journal), then redb applies it in
-//! memory: nothing is visible that is not durable. A checkpoint is a durable commit of redb that
+//! A batch becomes durable as a record of the [journal](super::journal) while redb applies it in
+//! memory, and is shown when both are done: nothing is visible that is not durable. A checkpoint is a durable commit of redb that
 //! holds all of it; it is due when the journal is full, when the writer falls idle, and at the end.
 //! It also stores which pages are free (quick repair), so that an open after a kill need not read
 //! the whole file. Without a journal (a store in memory) every batch is a durable commit of redb.
@@ -9,19 +9,18 @@
 //! A commit that fails leaves its outcome unknown and latches the store; [`Disk::reopen`] is the
 //! way out of a full disk.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{
-    CursorError, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable,
-    StorageBackend, Table, TableDefinition, WriteTransaction,
+    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 
+use super::apply::{ChangedRows, write_rows};
 use super::changes::Changes;
 use super::fault::Fault;
-use super::journal::{Journal, Row};
+use super::journal::{Journal, Pen, Row};
 use super::rows::{Rows, Span, Visit, read_count};
 
 const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
@@ -49,6 +48,7 @@ pub struct Files {
 /// Where the journal is written.
 pub struct JournalFile {
     pub file: Box<dyn StorageBackend>,
+    pub pen: Pen,
     /// Becomes the identity of a store that has no journal yet.
     pub identity: u64,
     /// Size of the file, and so of what is applied again after a kill.
@@ -162,13 +162,13 @@ impl Open {
     fn new(files: Files) -> Result<Open, Fault> {
         let db = files.db;
         create_tables(&db)?;
-        let Some(JournalFile { file, identity, bytes_max }) = files.journal else {
+        let Some(JournalFile { file, pen, identity, bytes_max }) = files.journal else {
             return Ok(Open { db, journal: None });
         };
         let journal = match journal_row(&db, IDENTITY)? {
             None => {
                 // Until the store knows its journal there was none.
-                let journal = Journal::create(file, identity, bytes_max)?;
+                let journal = Journal::create(file, pen, identity, bytes_max)?;
                 let write = db.begin_write().map_err(fault)?;
                 put_journal_row(&write, IDENTITY, identity)?;
                 write.commit().map_err(fault)?;
@@ -176,7 +176,7 @@ impl Open {
             }
             Some(identity) => {
                 let checkpoint = journal_row(&db, CHECKPOINT)?.unwrap_or(0);
-                Journal::open(file, identity, bytes_max, checkpoint, |rows| replay(&db, rows))?
+                Journal::open(file, pen, identity, bytes_max, checkpoint, |rows| replay(&db, rows))?
             }
         };
         let written = Written { journal, is_behind: false };
@@ -184,30 +184,28 @@ impl Open {
     }
 
     fn commit(&self, changes: &Changes) -> Result<(), Fault> {
-        let mut write = self.db.begin_write().map_err(fault)?;
-        let counts = counts(&write.open_table(ROWS).map_err(fault)?, changes)?;
-        let mut written = self.lock()?;
-        let is_journaled = match &mut written {
-            Some(written) => written.journal.append(rows_of(changes, &counts))?,
-            None => false,
+        let write = self.db.begin_write().map_err(fault)?;
+        let mut table = write.open_table(ROWS).map_err(fault)?;
+        let counts = counts(&table, changes)?;
+        let Some(mut written) = self.lock()? else {
+            write_changes(&mut table, changes, &counts)?;
+            drop(table);
+            return commit_durably(write, None);
         };
-        if let Some(written) = &mut written {
-            written.is_behind = is_journaled;
-        }
-        {
-            let mut table = write.open_table(ROWS).map_err(fault)?;
-            write_rows(&mut table, &changes.rows)?;
-            write_rows(&mut table, &counts)?;
-        }
-        if !is_journaled {
-            return commit_durably(write, written);
-        }
-        write.set_durability(Durability::None).map_err(fault)?;
-        write.commit().map_err(fault)?;
-        if let Some(written) = &mut written {
+        let is_journaled = written.journal.start(rows_of(changes, &counts))?;
+        // Until redb holds it as well; a failure on either side is for the next open to settle.
+        written.is_behind = is_journaled;
+        let applied = write_changes(&mut table, changes, &counts);
+        drop(table);
+        written.journal.finish()?;
+        applied?;
+        if is_journaled {
+            commit_in_memory(write)?;
             written.is_behind = false;
+            Ok(())
+        } else {
+            commit_durably(write, Some(written))
         }
-        Ok(())
     }
 
     fn checkpoint(&self) -> Result<(), Fault> {
@@ -227,6 +225,12 @@ fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
     written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A commit of redb that the next one that is durable makes durable.
+fn commit_in_memory(mut write: WriteTransaction) -> Result<(), Fault> {
+    write.set_durability(Durability::None).map_err(fault)?;
+    write.commit().map_err(fault)
+}
+
 /// A durable commit of redb, which holds all records of the journal.
 fn commit_durably(
     mut write: WriteTransaction,
@@ -243,8 +247,6 @@ fn commit_durably(
     }
     Ok(())
 }
-
-type ChangedRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// What the counters that move are afterwards.
 fn counts(
@@ -270,8 +272,7 @@ fn rows_of<'c>(changes: &'c Changes, counts: &'c ChangedRows) -> impl Iterator<I
 
 /// Applies a record of the journal.
 fn replay(db: &Database, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), Fault> {
-    let mut write = db.begin_write().map_err(fault)?;
-    write.set_durability(Durability::None).map_err(fault)?;
+    let write = db.begin_write().map_err(fault)?;
     {
         let mut table = write.open_table(ROWS).map_err(fault)?;
         for (key, value) in rows {
@@ -281,63 +282,16 @@ fn replay(db: &Database, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), 
             }
         }
     }
-    write.commit().map_err(fault)
+    commit_in_memory(write)
 }
 
-/// Rows of one kind in a row from which the cursor is quicker than single inserts.
-const RUN_MIN: usize = 4;
-
-/// Writes rows in key order. New rows of one kind mostly go to the end of their kind, side by
-/// side: a cursor puts such a run in at less than half the cost of single inserts.
-fn write_rows(
+fn write_changes(
     table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    rows: &ChangedRows,
+    changes: &Changes,
+    counts: &ChangedRows,
 ) -> Result<(), Fault> {
-    let mut rest: Vec<(&[u8], Option<&[u8]>)> =
-        rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
-    rest.reverse();
-    while let Some((key, value)) = rest.pop() {
-        let Some(value) = value else {
-            table.remove(key).map_err(fault)?;
-            continue;
-        };
-        let same_kind =
-            |row: &&(&[u8], Option<&[u8]>)| row.1.is_some() && row.0.first() == key.first();
-        let run = 1 + rest.iter().rev().take(RUN_MIN).take_while(same_kind).count();
-        if run < RUN_MIN {
-            table.insert(key, value).map_err(fault)?;
-            continue;
-        }
-        rest.push((key, Some(value)));
-        if !write_run(table, &mut rest)? {
-            // The first one replaces a row that is there.
-            rest.pop();
-            table.insert(key, value).map_err(fault)?;
-        }
-    }
-    Ok(())
-}
-
-/// Puts in what fits between two rows that are there; false when not even the first one does.
-fn write_run(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    rest: &mut Vec<(&[u8], Option<&[u8]>)>,
-) -> Result<bool, Fault> {
-    let Some((first, _)) = rest.last() else { return Ok(false) };
-    let mut cursor = table.upper_bound_mut(Bound::Excluded(*first)).map_err(fault)?;
-    let mut wrote = false;
-    while let Some((key, Some(value))) = rest.last() {
-        match cursor.insert_before(*key, *value) {
-            Ok(()) => {}
-            Err(CursorError::UnorderedKey) => break,
-            Err(CursorError::Storage(error)) => return Err(fault(error)),
-            Err(error) => return Err(Fault::Io(error.to_string())),
-        }
-        rest.pop();
-        wrote = true;
-    }
-    cursor.close().map_err(fault)?;
-    Ok(wrote)
+    write_rows(table, &changes.rows)?;
+    write_rows(table, counts)
 }
 
 fn create_tables(db: &Database) -> Result<(), Fault> {

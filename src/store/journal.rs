@@ -17,10 +17,17 @@
 //! A record that is torn was not acknowledged, and ends the journal; but when a whole record of a
 //! higher sequence lies behind it, acknowledged rows are lost, and that is told as damage.
 
+use std::sync::Arc;
+
 use redb::StorageBackend;
 
 use super::disk::io_fault;
 use super::fault::Fault;
+
+mod pen;
+
+pub use pen::Pen;
+use pen::{Hand, Page};
 
 const MAGIC: &[u8; 16] = b"tidegate journal";
 const VERSION: u32 = 1;
@@ -38,9 +45,17 @@ const GROWTH_BYTES: u64 = 1 << 20;
 /// A row: its key, and its value unless it goes away.
 pub type Row<'r> = (&'r [u8], Option<&'r [u8]>);
 
+/// Where a journal goes on.
+struct Place {
+    position: u64,
+    length: u64,
+    last: u64,
+}
+
 /// The records in the order in which they were committed.
 pub struct Journal {
-    file: Box<dyn StorageBackend>,
+    file: Arc<dyn StorageBackend>,
+    hand: Hand,
     /// Where the next record goes.
     position: u64,
     /// Bytes that the file has.
@@ -50,12 +65,15 @@ pub struct Journal {
     /// Sequence of the latest record.
     last: u64,
     buffer: Vec<u8>,
+    /// Where the record ends that is being written.
+    under_way: Option<u64>,
 }
 
 impl Journal {
     /// Makes an empty journal of a store, over whatever the file holds.
     pub fn create(
         file: Box<dyn StorageBackend>,
+        pen: Pen,
         identity: u64,
         bytes_max: u64,
     ) -> Result<Journal, Fault> {
@@ -64,7 +82,19 @@ impl Journal {
         file.write(0, &header(identity)).map_err(|error| io_fault(&error))?;
         file.sync_data().map_err(|error| io_fault(&error))?;
         let position = HEADER_BYTES as u64;
-        Ok(Journal { file, position, length: position, bytes_max, last: 0, buffer: Vec::new() })
+        Journal::over(file, pen, bytes_max, Place { position, length: position, last: 0 })
+    }
+
+    fn over(
+        file: Box<dyn StorageBackend>,
+        pen: Pen,
+        bytes_max: u64,
+        Place { position, length, last }: Place,
+    ) -> Result<Journal, Fault> {
+        let file: Arc<dyn StorageBackend> = Arc::from(file);
+        let hand = Hand::new(pen, file.clone())?;
+        let (buffer, under_way) = (Vec::new(), None);
+        Ok(Journal { file, hand, position, length, bytes_max, last, buffer, under_way })
     }
 
     /// Opens the journal of a store whose checkpoint holds everything up to sequence `after`, and
@@ -75,6 +105,7 @@ impl Journal {
     /// records are missing.
     pub fn open(
         file: Box<dyn StorageBackend>,
+        pen: Pen,
         identity: u64,
         bytes_max: u64,
         after: u64,
@@ -104,8 +135,8 @@ impl Journal {
             return Err(damaged("has a damaged record before whole ones"));
         }
         // Restarted at the front when the checkpoint holds it all.
-        let mut journal =
-            Journal { file, position: place as u64, length, bytes_max, last, buffer: Vec::new() };
+        let place_of_next = Place { position: place as u64, length, last };
+        let mut journal = Journal::over(file, pen, bytes_max, place_of_next)?;
         if last == after {
             journal.restart();
         } else {
@@ -116,9 +147,9 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Makes rows durable; false, and nothing is written, when there is no room before the next
-    /// checkpoint.
-    pub fn append<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>) -> Result<bool, Fault> {
+    /// Begins to make rows durable, which [`Journal::finish`] ends; false, and nothing is written,
+    /// when there is no room before the next checkpoint.
+    pub fn start<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>) -> Result<bool, Fault> {
         let sequence = self.last + 1;
         self.buffer.clear();
         self.buffer.resize(RECORD_HEADER_BYTES, 0);
@@ -139,12 +170,20 @@ impl Journal {
         let sum = sum(&self.buffer[4..16], &self.buffer[RECORD_HEADER_BYTES..]);
         self.buffer[16..20].copy_from_slice(&sum.to_le_bytes());
         self.make_room(end)?;
-        self.file.write(self.position, &self.buffer).map_err(|error| io_fault(&error))?;
-        self.file.sync_data().map_err(|error| io_fault(&error))?;
-        self.position = end;
-        self.last = sequence;
-        self.buffer.shrink_to(GROWTH_BYTES as usize);
+        let page = Page { position: self.position, bytes: std::mem::take(&mut self.buffer) };
+        self.hand.start(page)?;
+        self.under_way = Some(end);
         Ok(true)
+    }
+
+    /// Waits until the record that was started is durable.
+    pub fn finish(&mut self) -> Result<(), Fault> {
+        let Some(end) = self.under_way.take() else { return Ok(()) };
+        self.buffer = self.hand.finish()?;
+        self.buffer.shrink_to(GROWTH_BYTES as usize);
+        self.position = end;
+        self.last += 1;
+        Ok(())
     }
 
     /// The store holds everything up to [`Journal::last`]: the next record goes to the front.

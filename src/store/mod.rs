@@ -2,8 +2,10 @@
 //!
 //! [`tables`] is the whole schema on a page; [`key`] and [`codec`] turn typed keys and rows into
 //! bytes; [`rows`] is the one way to read; [`tx`] runs a command over an overlay of [`changes`];
-//! [`memory`] and [`disk`] hold the rows, with the [`journal`] in front of the latter; `kinds` has one file per kind of row.
+//! [`memory`] and [`disk`] hold the rows, with the [`journal`] in front of the latter; `kinds` has
+//! one file per kind of row.
 
+mod apply;
 pub mod changes;
 pub mod codec;
 pub mod disk;

@@ -18,6 +18,7 @@ use crate::base::entropy::Entropy;
 use super::changes::Changes;
 use super::disk::{Disk, Files, JournalFile, fault, io_fault};
 use super::fault::Fault;
+use super::journal::Pen;
 use super::key::Key;
 use super::rows::Rows;
 use super::tables::{FORMAT, Table};
@@ -178,7 +179,12 @@ fn open_journal(path: &Path) -> Result<JournalFile, Fault> {
     path.parent().map_or(Ok(()), sync_dir).map_err(io)?;
     let file = FileBackend::new(file).map_err(fault)?;
     let identity = Entropy::from_system().next_u64();
-    Ok(JournalFile { file: Box::new(file), identity, bytes_max: JOURNAL_BYTES_MAX })
+    Ok(JournalFile {
+        file: Box::new(file),
+        pen: Pen::Beside,
+        identity,
+        bytes_max: JOURNAL_BYTES_MAX,
+    })
 }
 
 /// Reads the file from end to end beside a repair, which reads it all in an order of its own:

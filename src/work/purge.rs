@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::appliance::Appliance;
 
 /// Between two commits of a purge: others come first.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(3);
 /// After a refusal (the queue is full, the disk is full) it is tried again this much later.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 

@@ -86,7 +86,8 @@ fn trouble(entropy: &mut Entropy) -> Trouble {
 fn lives(seed: u64) -> u64 {
     let mut entropy = Entropy::from_seed(seed);
     let mut machine = Machine::new([0, 1 << 20][entropy.below(2) as usize]);
-    let mut model = Model { acknowledged: contents(&machine).unwrap(), under_way: None };
+    let mut model =
+        Model { acknowledged: contents(&machine).expect("the image opens"), under_way: None };
     let mut acknowledged = 0;
     for life in 0..LIVES {
         let story = format!("seed {seed}, life {life}");
@@ -120,7 +121,7 @@ fn lives(seed: u64) -> u64 {
             // As the engine does when the disk was full.
             disk.heal();
             machine.store().reopen().unwrap_or_else(|fault| panic!("{story}: {fault}"));
-            model.settle(contents(&machine).unwrap(), &story);
+            model.settle(contents(&machine).expect("the image opens"), &story);
             continue;
         }
         let how = [End::Power, End::Kill, End::Stop][entropy.below(3) as usize];
@@ -132,7 +133,7 @@ fn lives(seed: u64) -> u64 {
             machine.end(End::Power, &mut entropy);
         }
         machine.open().unwrap_or_else(|fault| panic!("{story}: {fault}"));
-        model.settle(contents(&machine).unwrap(), &story);
+        model.settle(contents(&machine).expect("the image opens"), &story);
     }
     acknowledged
 }

@@ -9,6 +9,7 @@ use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Id;
 use tidegate::store::disk::{Disk as Store, Files, JournalFile};
 use tidegate::store::fault::Fault;
+use tidegate::store::journal::Pen;
 use tidegate::store::key::last_id;
 use tidegate::store::kinds::run as run_rows;
 use tidegate::store::open::{format_of, write_format};
@@ -36,6 +37,7 @@ pub struct Machine {
     slot: Arc<Mutex<Disk>>,
     store: Option<Store>,
     cache_bytes: usize,
+    opens: usize,
     /// Over the disks that are gone.
     hash: u64,
 }
@@ -44,7 +46,7 @@ impl Machine {
     /// A machine with a whole, empty store: creation is guarded by a rename, not by redb.
     pub fn new(cache_bytes: usize) -> Machine {
         let slot = Arc::new(Mutex::new(Disk::new()));
-        let mut machine = Machine { slot, store: None, cache_bytes, hash: 0 };
+        let mut machine = Machine { slot, store: None, cache_bytes, opens: 0, hash: 0 };
         machine.open().expect("a healthy disk takes a new store");
         write_format(machine.store()).expect("a healthy disk takes a commit");
         machine
@@ -62,10 +64,14 @@ impl Machine {
     pub fn open(&mut self) -> Result<(), Fault> {
         assert!(self.store.is_none(), "the store is open already");
         let (slot, cache_bytes) = (self.slot.clone(), self.cache_bytes);
+        // A thread beside the writer may be the first or the last of the two.
+        self.opens += 1;
+        let pen = [Pen::First, Pen::Last][self.opens % 2];
         let opener = move || {
             let disk = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let journal = JournalFile {
                 file: Box::new(disk.journal()),
+                pen,
                 identity: 7,
                 bytes_max: JOURNAL_BYTES_MAX,
             };

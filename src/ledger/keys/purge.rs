@@ -7,8 +7,8 @@ use crate::store::fault::Stop;
 use crate::store::kinds::entry::{purge_rows, purges, remove_purge};
 use crate::store::tx::Tx;
 
-/// Rows that one command removes.
-pub const PURGE_ROWS_MAX: usize = 2_000;
+/// Rows that one command removes: about a millisecond of the writer.
+pub const PURGE_ROWS_MAX: usize = 256;
 /// Streams that one command looks at.
 const PURGES_MAX: usize = 100;
 

@@ -42,21 +42,22 @@ impl StorageBackend for File {
 }
 
 fn created(file: &File) -> Journal {
-    Journal::create(Box::new(file.clone()), 7, BYTES_MAX).unwrap()
+    Journal::create(Box::new(file.clone()), Pen::Beside, 7, BYTES_MAX).unwrap()
 }
 
 /// What an open applies, and the journal.
 fn opened(file: &File, identity: u64, after: u64) -> Result<(Vec<String>, Journal), Fault> {
     let mut applied = Vec::new();
-    let journal = Journal::open(Box::new(file.clone()), identity, BYTES_MAX, after, |rows| {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let rows = rows.map(|(key, value)| match value {
-            Some(value) => format!("{}={}", text(key), text(value)),
-            None => format!("-{}", text(key)),
-        });
-        applied.push(rows.collect::<Vec<_>>().join(" "));
-        Ok(())
-    })?;
+    let journal =
+        Journal::open(Box::new(file.clone()), Pen::First, identity, BYTES_MAX, after, |rows| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let rows = rows.map(|(key, value)| match value {
+                Some(value) => format!("{}={}", text(key), text(value)),
+                None => format!("-{}", text(key)),
+            });
+            applied.push(rows.collect::<Vec<_>>().join(" "));
+            Ok(())
+        })?;
     Ok((applied, journal))
 }
 
@@ -70,7 +71,9 @@ fn why(result: Result<(Vec<String>, Journal), Fault>) -> String {
 
 fn add(journal: &mut Journal, rows: &[(&str, Option<&str>)]) -> bool {
     let rows = rows.iter().map(|(key, value)| (key.as_bytes(), value.map(str::as_bytes)));
-    journal.append(rows).unwrap()
+    let started = journal.start(rows).unwrap();
+    journal.finish().unwrap();
+    started
 }
 
 #[test]
