@@ -41,7 +41,7 @@ const OURS: &[&str] = &[
 ];
 
 /// Memory for pages of the store unless the configuration says otherwise.
-pub const CACHE_BYTES: usize = 128 << 20;
+pub const CACHE_BYTES: usize = 96 << 20;
 
 /// Size of the journal. A checkpoint of so much stalls the writer for some 15 ms on a fast disk,
 /// and an open after a kill applies it again in a fraction of a second.

@@ -108,6 +108,7 @@ pub(super) struct Beside {
 }
 
 impl Beside {
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, with room for its answer")]
     fn start(file: Arc<dyn StorageBackend>) -> Result<Beside, Fault> {
         let (pages, to_write) = bounded::<Page>(1);
         let (tell, written) = bounded(1);
@@ -125,6 +126,10 @@ impl Beside {
         Ok(Beside { pages: Some(pages), written, thread: Some(thread) })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "called by the writer, whose page before is done"
+    )]
     fn send(&self, page: Page) -> Result<(), Fault> {
         let sent = self.pages.as_ref().is_some_and(|pages| pages.send(page).is_ok());
         sent.then_some(()).ok_or_else(gone)
