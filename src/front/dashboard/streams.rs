@@ -102,6 +102,16 @@ impl GroupRow {
     pub fn consumers_more(&self) -> u64 {
         self.consumer_count.saturating_sub(self.consumers.len() as u64)
     }
+
+    /// Pending entries that no consumer has: taken back from lost ones, they go to the next that
+    /// reads. Zero where not all consumers are known.
+    pub fn given_back(&self) -> u64 {
+        if self.consumers_more() > 0 {
+            return 0;
+        }
+        let held = self.consumers.iter().map(|consumer| consumer.pending).sum();
+        self.figures.pending.saturating_sub(held)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
