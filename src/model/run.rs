@@ -311,6 +311,8 @@ pub struct Run {
     pub series_at: Option<Time>,
     /// Answers that it still waits for from outside.
     pub callbacks: u32,
+    /// It waits in the burst buffer: nothing but its head, its body and its key stand in the store.
+    pub buffered: bool,
 }
 
 impl Run {

@@ -44,6 +44,11 @@
 //! | WorkerType | stream | state, counts | until forgotten |
 //! | FleetEvent | id | what happened to the fleet | 30 days |
 //! | CallbackAnswer | run id, callback id | when, and what was answered | with its run |
+//! | Buffered | run id | head of a run that the burst buffer took, and how its way out went | until drained |
+//! | BufferQueue | org, env, run id | nothing: the order in which an env is drained | until drained, or while it backs off |
+//! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
+//! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
+//! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -103,6 +108,11 @@ tables! {
     WorkerType = 43,
     FleetEvent = 44,
     CallbackAnswer = 45,
+    Buffered = 50,
+    BufferQueue = 51,
+    BufferDead = 52,
+    BufferSettings = 53,
+    BufferSweep = 54,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

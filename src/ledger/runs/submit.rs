@@ -196,6 +196,7 @@ fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
         series_from: 0,
         series_at: None,
         callbacks: 0,
+        buffered: false,
     }
 }
 

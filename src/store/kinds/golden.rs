@@ -98,6 +98,7 @@ fn a_run() -> Run {
         series_from: 0,
         series_at: Some(Time(1_700_000_001_000)),
         callbacks: 0,
+        buffered: false,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::store::rows::{Rows, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
+use super::buffered;
+
 /// The row as of version 1.0.
 #[derive(Encode, Decode)]
 struct RunRow0 {
@@ -55,7 +57,7 @@ struct RunRow0 {
 }
 
 #[derive(Encode, Decode)]
-struct RunRow {
+pub(super) struct RunRow {
     old: RunRow0,
     new: RunRow1,
 }
@@ -94,8 +96,12 @@ pub fn all() -> Key {
     Key::new(Table::Run)
 }
 
+/// A run, wherever its head stands: among the runs, or still in the burst buffer.
 pub fn get(rows: &dyn Rows, id: RunId) -> Result<Option<Run>, Fault> {
-    load::<RunRow>(rows, &key(id))?.map(|row| from_row(id, row)).transpose()
+    match load::<RunRow>(rows, &key(id))? {
+        Some(row) => from_row(id, row).map(Some),
+        None => Ok(buffered::get(rows, id)?.map(|entry| entry.run)),
+    }
 }
 
 /// Reads the value of a run's row that a scan came by.
@@ -107,7 +113,7 @@ pub fn put(tx: &mut Tx<'_>, run: &Run) {
     tx.put(key(run.id), &to_row(run));
 }
 
-fn to_row(run: &Run) -> RunRow {
+pub(super) fn to_row(run: &Run) -> RunRow {
     let pair =
         |error: &Option<RunError>| error.as_ref().map(|e| (e.code.clone(), e.message.clone()));
     let old = RunRow0 {
@@ -159,7 +165,7 @@ fn to_row(run: &Run) -> RunRow {
     RunRow { old, new }
 }
 
-fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Run, Fault> {
+pub(super) fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Run, Fault> {
     let error =
         |pair: Option<(String, String)>| pair.map(|(code, message)| RunError { code, message });
     let mirror = [Mirror::Pending, Mirror::Live, Mirror::Failed];
@@ -208,6 +214,7 @@ fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Run, Fault> {
         series_from: new.series_from,
         series_at: new.series_at.map(Time),
         callbacks: new.callbacks,
+        buffered: false,
     })
 }
 

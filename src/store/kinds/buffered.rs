@@ -1,0 +1,225 @@
+//! Entries of the burst buffer: the head of a run that waits to become real, and the queue of its
+//! env.
+//!
+//! An accept writes three rows at the ends of their tables (head, place in the queue, body) where a
+//! full submit writes nine all over the store. The body stands where it stands for every run, so
+//! the way out of the buffer does not write it again.
+
+use std::ops::ControlFlow;
+
+use bincode::{Decode, Encode};
+
+use crate::base::id::RunId;
+use crate::base::name::Name;
+use crate::base::time::Time;
+use crate::model::run::{Run, RunError};
+use crate::store::codec::{self, Record};
+use crate::store::fault::Fault;
+use crate::store::key::{Key, KeyReader, after_prefix, last_id};
+use crate::store::rows::{Rows, Span, collect, collect_keys, first_key};
+use crate::store::tables::Table;
+use crate::store::tx::Tx;
+
+use super::run::{RunRow, from_row, to_row};
+
+#[derive(Encode, Decode)]
+struct BufferedRow {
+    run: RunRow,
+    attempts: u32,
+    waits_until: Option<i64>,
+    last_error: Option<(String, String)>,
+}
+
+impl Record for BufferedRow {
+    const KIND: &'static str = "buffered run";
+}
+
+/// A run that waits in the buffer, and how its way out went so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// As it becomes real; [`Run::buffered`] is set.
+    pub run: Run,
+    /// Failed tries to make it real.
+    pub attempts: u32,
+    /// Backs off until then; not in its queue meanwhile.
+    pub waits_until: Option<Time>,
+    pub last_error: Option<RunError>,
+}
+
+/// What stands in the buffer under an id.
+#[derive(Debug)]
+pub enum Held {
+    Entry(Box<Entry>),
+    /// Bytes that are no entry, and why.
+    Unreadable(Vec<u8>, String),
+}
+
+fn key(id: RunId) -> Key {
+    Key::new(Table::Buffered).id(id)
+}
+
+/// Every entry, oldest first.
+pub fn all() -> Key {
+    Key::new(Table::Buffered)
+}
+
+/// The queue of an env, oldest first.
+pub fn queue(org: &Name, env: &Name) -> Key {
+    queue_of_org(org).text(env.as_str())
+}
+
+fn queue_of_org(org: &Name) -> Key {
+    Key::new(Table::BufferQueue).text(org.as_str())
+}
+
+/// What stands under an id, readable or not.
+pub fn held(rows: &dyn Rows, id: RunId) -> Result<Option<Held>, Fault> {
+    let Some(bytes) = rows.get(key(id).bytes())? else { return Ok(None) };
+    Ok(Some(match read(id, &bytes) {
+        Ok(entry) => Held::Entry(Box::new(entry)),
+        Err(fault) => Held::Unreadable(bytes, fault.to_string()),
+    }))
+}
+
+/// An entry; one that cannot be read counts as absent, so that it stops nobody else.
+pub fn get(rows: &dyn Rows, id: RunId) -> Result<Option<Entry>, Fault> {
+    Ok(match held(rows, id)? {
+        Some(Held::Entry(entry)) => Some(*entry),
+        Some(Held::Unreadable(_, why)) => {
+            tracing::warn!(run = %id, why, "an entry of the buffer cannot be read");
+            None
+        }
+        None => None,
+    })
+}
+
+fn read(id: RunId, bytes: &[u8]) -> Result<Entry, Fault> {
+    let row: BufferedRow = codec::decode(bytes)?;
+    let run = Run { buffered: true, ..from_row(id, row.run)? };
+    Ok(Entry {
+        run,
+        attempts: row.attempts,
+        waits_until: row.waits_until.map(Time),
+        last_error: row.last_error.map(|(code, message)| RunError { code, message }),
+    })
+}
+
+pub fn put(tx: &mut Tx<'_>, entry: &Entry) {
+    let row = BufferedRow {
+        run: to_row(&entry.run),
+        attempts: entry.attempts,
+        waits_until: entry.waits_until.map(|at| at.0),
+        last_error: entry.last_error.as_ref().map(|e| (e.code.clone(), e.message.clone())),
+    };
+    tx.put(key(entry.run.id), &row);
+}
+
+pub fn remove(tx: &mut Tx<'_>, id: RunId) {
+    tx.remove(key(id));
+}
+
+/// Puts an entry into the queue of its env, in the order in which it was accepted.
+pub fn enqueue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
+    tx.mark(queue(org, env).id(id));
+}
+
+pub fn dequeue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
+    tx.remove(queue(org, env).id(id));
+}
+
+/// At most `limit` entries of an env after the given one, oldest first.
+pub fn next(
+    rows: &dyn Rows,
+    (org, env): (&Name, &Name),
+    after: Option<RunId>,
+    limit: usize,
+) -> Result<Vec<RunId>, Fault> {
+    let queue = queue(org, env);
+    let mut span = Span::prefix(&queue);
+    if let Some(id) = after {
+        span = span.from(&queue.id(id).u8(0));
+    }
+    collect_keys(rows, &span, limit)?.iter().map(|key| last_id(key)).collect()
+}
+
+/// At most `limit` orgs with a queue, after the given one.
+pub fn orgs(rows: &dyn Rows, after: Option<&Name>, limit: usize) -> Result<Vec<Name>, Fault> {
+    let mut span = Span::prefix(&Key::new(Table::BufferQueue));
+    if let Some(org) = after {
+        span.lo = after_prefix(queue_of_org(org).bytes());
+    }
+    let mut found = Vec::new();
+    while found.len() < limit
+        && !span.is_empty()
+        && let Some(key) = first_key(rows, &span)?
+    {
+        let org = super::name(&KeyReader::new(&key).text()?)?;
+        span.lo = after_prefix(queue_of_org(&org).bytes());
+        found.push(org);
+    }
+    Ok(found)
+}
+
+/// At most `limit` envs of an org with a queue, after the given one.
+pub fn envs(
+    rows: &dyn Rows,
+    org: &Name,
+    after: Option<&Name>,
+    limit: usize,
+) -> Result<Vec<Name>, Fault> {
+    let mut span = Span::prefix(&queue_of_org(org));
+    if let Some(env) = after {
+        span.lo = after_prefix(queue(org, env).bytes());
+    }
+    let mut found = Vec::new();
+    while found.len() < limit
+        && !span.is_empty()
+        && let Some(key) = first_key(rows, &span)?
+    {
+        let mut reader = KeyReader::new(&key);
+        reader.text()?;
+        let env = super::name(&reader.text()?)?;
+        span.lo = after_prefix(queue(org, &env).bytes());
+        found.push(env);
+    }
+    Ok(found)
+}
+
+/// An entry that nobody can read, kept for people.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Dead {
+    pub org: String,
+    pub env: String,
+    pub bytes: Vec<u8>,
+    pub why: String,
+    pub at: i64,
+}
+
+impl Record for Dead {
+    const KIND: &'static str = "dead buffer entry";
+}
+
+pub fn put_dead(tx: &mut Tx<'_>, id: RunId, dead: &Dead) {
+    tx.put(Key::new(Table::BufferDead).id(id), dead);
+}
+
+pub fn remove_dead(tx: &mut Tx<'_>, id: RunId) {
+    tx.remove(Key::new(Table::BufferDead).id(id));
+}
+
+/// At most `limit` of them, newest first.
+pub fn dead(rows: &dyn Rows, limit: usize) -> Result<Vec<(RunId, Dead)>, Fault> {
+    let span = Span::prefix(&Key::new(Table::BufferDead)).newest_first();
+    let found = collect(rows, &span, limit)?;
+    found.iter().map(|(key, value)| Ok((last_id(key)?, codec::decode(value)?))).collect()
+}
+
+/// How many entries a scan of the whole queue finds, up to `limit`; for checks.
+pub fn count_queued(rows: &dyn Rows, limit: usize) -> Result<usize, Fault> {
+    let mut count = 0;
+    rows.scan(&Span::prefix(&Key::new(Table::BufferQueue)), &mut |_, _| {
+        count += 1;
+        Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(count)
+}
