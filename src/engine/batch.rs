@@ -177,7 +177,7 @@ const ENDPOINTS_MAX: usize = 10_000;
 pub fn look_again(disk: &Disk) -> Result<Vec<Notice>, Fault> {
     let endpoints = ready::endpoints(&disk.snapshot()?, ENDPOINTS_MAX)?;
     let work = endpoints.into_iter().map(Notice::Work);
-    Ok([Notice::Timer(Time::ZERO), Notice::Purge].into_iter().chain(work).collect())
+    Ok([Notice::Timer(Time::ZERO), Notice::Purge, Notice::Buffer].into_iter().chain(work).collect())
 }
 
 /// What a batch did.

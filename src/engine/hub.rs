@@ -31,6 +31,8 @@ pub struct Hub {
     pub work: Notify,
     /// Wakes the duty that removes what is cut off.
     pub purge: Notify,
+    /// Wakes the duty that empties the buffer.
+    pub buffer: Notify,
     waiters: Mutex<HashMap<RunId, (Arc<Notify>, usize)>>,
     page: watch::Sender<u64>,
 }
@@ -41,6 +43,7 @@ impl Default for Hub {
             hints: Mutex::default(),
             work: Notify::new(),
             purge: Notify::new(),
+            buffer: Notify::new(),
             waiters: Mutex::default(),
             page: watch::Sender::new(0),
         }
@@ -76,6 +79,7 @@ impl Hub {
                         work = true;
                     }
                     Notice::Purge => self.purge.notify_one(),
+                    Notice::Buffer => self.buffer.notify_one(),
                     Notice::Run(_) | Notice::Key(_) | Notice::Page => {}
                 }
             }

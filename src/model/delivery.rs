@@ -152,15 +152,18 @@ pub enum Timer {
     Again = 5,
     /// A delayed run goes into its stream.
     Enqueue = 6,
+    /// An entry of the buffer has backed off for long enough.
+    Buffer = 7,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 6] = [
+    pub const ALL: [Timer; 7] = [
         Timer::Deliver,
         Timer::Lease,
         Timer::Expire,
         Timer::Deadline,
         Timer::Again,
         Timer::Enqueue,
+        Timer::Buffer,
     ];
 }

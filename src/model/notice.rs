@@ -20,6 +20,8 @@ pub enum Notice {
     Key(KeyName),
     /// Rows wait for their removal.
     Purge,
+    /// Entries wait in the buffer.
+    Buffer,
     /// Something that pages show changed.
     Page,
 }

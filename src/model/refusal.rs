@@ -114,6 +114,7 @@ codes! {
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";
+    LimitBuffer "limit_buffer" Busy "The burst buffer takes no more for now; nothing was done; try again after `Retry-After`.";
     Internal "internal" Internal "A defect of Tidegate; its log says more.";
     FlushFailed "flush_failed" FlushFailed "The run is kept, but its synchronous delivery did not succeed.";
     NotReady "not_ready" Unavailable "The store is opening or recovering.";

@@ -327,6 +327,8 @@ impl Run {
             self.mirror = Mirror::Pending;
         }
         if to.is_final() && !was_final {
+            // What is over has nothing to wait for.
+            self.buffered = false;
             self.finished_at = Some(now.max(self.created_at));
             self.deadline = None;
             self.last_failure = None;

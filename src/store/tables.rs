@@ -46,6 +46,7 @@
 //! | CallbackAnswer | run id, callback id | when, and what was answered | with its run |
 //! | Buffered | run id | head of a run that the burst buffer took, and how its way out went | until drained |
 //! | BufferQueue | org, env, run id | nothing: the order in which an env is drained | until drained, or while it backs off |
+//! | BufferWaits | org, env, run id | nothing: it backs off and is not in the queue meanwhile | while so |
 //! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
 //! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
 //! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |
@@ -113,6 +114,7 @@ tables! {
     BufferDead = 52,
     BufferSettings = 53,
     BufferSweep = 54,
+    BufferWaits = 55,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

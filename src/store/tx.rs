@@ -8,10 +8,11 @@ use crate::base::entropy::Entropy;
 use crate::base::id::{Id, Minter};
 use crate::base::time::Time;
 use crate::model::notice::Notice;
+use crate::model::refusal::Refusal;
 
 use super::changes::Changes;
 use super::codec::{self, Record};
-use super::fault::Fault;
+use super::fault::{Fault, Stop};
 use super::key::Key;
 use super::rows::{self, Rows, Span, Visit};
 use super::tables::Table;
@@ -106,14 +107,7 @@ impl<'a> Tx<'a> {
 
     /// A counter as a row, with the movements of this batch; scans do not see those.
     fn moved_counter(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let row = self.base.get(key)?;
-        let moves = [&self.own, self.batch].map(|changes| changes.counts.get(key));
-        if moves == [None, None] {
-            return Ok(row);
-        }
-        let before = row.map_or(Ok(0), |bytes| rows::read_count(&bytes))?;
-        let after = moves.into_iter().flatten().fold(before, |sum, delta| sum + delta);
-        Ok((after != 0).then(|| after.to_le_bytes().to_vec()))
+        moved_counter(self.base, &[&self.own, self.batch], key)
     }
 
     pub fn load<R: Record>(&self, key: &Key) -> Result<Option<R>, Fault> {
@@ -123,6 +117,25 @@ impl<'a> Tx<'a> {
     /// A hint that goes out after the commit.
     pub fn notify(&mut self, notice: Notice) {
         self.own.notices.push(notice);
+    }
+
+    /// Runs a part of the command that leaves no trace when it is refused.
+    pub fn attempt<T>(
+        &mut self,
+        act: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop>,
+    ) -> Result<Result<T, Refusal>, Fault> {
+        let below = Below { base: self.base, batch: self.batch };
+        let mut part = Tx::new(&below, &self.own, self.now, self.minter);
+        let answer = act(&mut part);
+        let own = part.into_changes();
+        match answer {
+            Ok(answer) => {
+                self.own.merge(own);
+                Ok(Ok(answer))
+            }
+            Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Stop::Failed(fault)) => Err(fault),
+        }
     }
 
     /// What this command changes.
@@ -151,6 +164,46 @@ impl Rows for Tx<'_> {
         let inner = Overlaid { base: self.base, over: &self.batch.rows };
         Overlaid { base: &inner, over: &self.own.rows }.scan(span, visit)
     }
+}
+
+/// What stands below a part of a command: all that came before the command.
+struct Below<'a> {
+    base: &'a dyn Rows,
+    batch: &'a Changes,
+}
+
+impl Rows for Below<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        if let Some(value) = self.batch.rows.get(key) {
+            return Ok(value.clone());
+        }
+        if key.first() == Some(&(Table::Count as u8)) {
+            return moved_counter(self.base, &[self.batch], key);
+        }
+        self.base.get(key)
+    }
+
+    fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        Overlaid { base: self.base, over: &self.batch.rows }.scan(span, visit)
+    }
+}
+
+fn moved_counter(
+    base: &dyn Rows,
+    layers: &[&Changes],
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, Fault> {
+    let row = base.get(key)?;
+    let mut moves = layers.iter().filter_map(|changes| changes.counts.get(key)).peekable();
+    if moves.peek().is_none() {
+        return Ok(row);
+    }
+    let before = row.map_or(Ok(0), |bytes| rows::read_count(&bytes))?;
+    let after = moves.fold(before, |sum, delta| sum + delta);
+    Ok((after != 0).then(|| after.to_le_bytes().to_vec()))
 }
 
 /// A view with a layer of changes over it.

@@ -51,6 +51,7 @@ impl Driver {
                 | Notice::Run(_)
                 | Notice::Key(_)
                 | Notice::Purge
+                | Notice::Buffer
                 | Notice::Page => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::base::time::Time;
 use crate::model::run::{Run, Status};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, last_id};
-use crate::store::kinds::{count, run as run_rows, run_index};
+use crate::store::kinds::{buffered, count, run as run_rows, run_index};
 use crate::store::rows::{Rows, Span, collect, counter};
 
 /// Most runs of a page.
@@ -148,7 +148,30 @@ fn sources(rows: &dyn Rows, filter: &Filter) -> Result<Vec<Key>, Fault> {
             offer(0, keys);
         }
     }
-    Ok(best.1)
+    let mut keys = best.1;
+    keys.extend(buffered_sources(rows, filter)?);
+    Ok(keys)
+}
+
+/// Where runs stand that the buffer has: they are in none of the indexes.
+fn buffered_sources(rows: &dyn Rows, filter: &Filter) -> Result<Vec<Key>, Fault> {
+    let may_wait = |status: &Status| matches!(status, Status::Delayed | Status::Queued);
+    let wanted = filter.statuses.is_empty() || filter.statuses.iter().any(may_wait);
+    if !wanted || counter(rows, &count::buffered())? <= 0 {
+        return Ok(Vec::new());
+    }
+    let of_env = |org: &Name, env: &Name| [buffered::queue(org, env), buffered::waits(org, env)];
+    Ok(match (&filter.org, &filter.env) {
+        (Some(org), Some(env)) => of_env(org, env).to_vec(),
+        (Some(org), None) => {
+            let envs = envs_of(rows, org)?;
+            match envs.len() <= ENVS_MERGED_MAX {
+                true => envs.iter().flat_map(|env| of_env(org, env)).collect(),
+                false => vec![buffered::all()],
+            }
+        }
+        (None, _) => vec![buffered::all()],
+    })
 }
 
 fn total(rows: &dyn Rows, scope: &Key) -> Result<i64, Fault> {

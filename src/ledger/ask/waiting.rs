@@ -6,6 +6,7 @@ use crate::model::breaker::Allow;
 use crate::model::delivery::{PauseScope, RowState};
 use crate::model::run::{Run, Status};
 use crate::store::fault::Fault;
+use crate::store::kinds::buffered::{self, Entry};
 use crate::store::kinds::{
     count, endpoint as endpoints, outbox as rows, pause, ready, task as tasks,
 };
@@ -13,6 +14,9 @@ use crate::store::rows::{Rows, counter};
 
 /// `None` for a run that has an attempt out or is over.
 pub fn because(rows_view: &dyn Rows, run: &Run, now: Time) -> Result<Option<String>, Fault> {
+    if run.buffered {
+        return in_buffer(rows_view, run).map(Some);
+    }
     match run.status {
         Status::Delayed => Ok(Some(format!("it is delayed until {}", run.due_at.to_rfc3339()))),
         Status::Queued => queued(rows_view, run, now).map(Some),
@@ -24,6 +28,24 @@ pub fn because(rows_view: &dyn Rows, run: &Run, now: Time) -> Result<Option<Stri
         | Status::Expired
         | Status::SystemFailure => Ok(None),
     }
+}
+
+fn in_buffer(view: &dyn Rows, run: &Run) -> Result<String, Fault> {
+    let waiting = counter(view, &count::buffered_of(&run.org, &run.env))?;
+    let env = format!("`{}/{}`", run.org, run.env);
+    Ok(match buffered::get(view, run.id)? {
+        Some(Entry { waits_until: Some(at), last_error: Some(error), .. }) => format!(
+            "it was accepted in a burst; taking it out of the buffer failed ({}: {}) and is tried \
+             again at {}",
+            error.code,
+            error.message,
+            at.to_rfc3339()
+        ),
+        _ => format!(
+            "it was accepted in a burst and waits in the buffer of {env}, oldest first; runs that \
+             wait there: {waiting}"
+        ),
+    })
 }
 
 fn queued(view: &dyn Rows, run: &Run, now: Time) -> Result<String, Fault> {

@@ -2,6 +2,7 @@
 
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
+use crate::ledger::buffer;
 use crate::ledger::keys::expire::expire_due;
 use crate::ledger::runs::place;
 use crate::ledger::runs::save as runs;
@@ -48,6 +49,7 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                     false
                 }
                 Timer::Enqueue => enqueue(tx, id, at)?,
+                Timer::Buffer => buffer::drain::line_up_again(tx, id, at)?,
             };
             if !known {
                 due::clear(tx, timer, at, id);
@@ -193,8 +195,7 @@ fn expire(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
         return Ok(false);
     }
     let mut run = before.clone();
-    run.step(Event::Expire, tx.now()).map_err(runs::refuse)?;
-    run.error = Some(error("ttl_expired", "it was not started within its time to live".to_owned()));
+    runs::expire(&mut run, tx.now()).map_err(runs::refuse)?;
     runs::save(tx, &before, &run)?;
     withdraw(tx, id)?;
     Ok(true)

@@ -29,7 +29,9 @@ pub fn add_tags(tx: &mut Tx<'_>, id: RunId, tags: Vec<String>) -> Result<(Run, u
         return Err(too_many_tags(run.tags.len()).into());
     }
     if !added.is_empty() {
-        run_index::add_tags(tx, &run, &added);
+        if !run.buffered {
+            run_index::add_tags(tx, &run, &added);
+        }
         save::note(tx, &mut run, "tags_added", added.join(", "), "api");
         save::save(tx, &before, &run)?;
     }

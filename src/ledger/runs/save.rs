@@ -7,29 +7,35 @@ use crate::base::time::Time;
 use crate::model::delivery::{Lane, Line, Timer};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
-use crate::model::run::{Event, Illegal, Run, Status};
+use crate::model::run::{Event, Illegal, Run, RunError, Status};
 use crate::model::task::Task;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count::Total;
 use crate::store::kinds::{
-    count, due, event, ready, run as run_rows, run_index, task as task_rows,
+    buffered, count, due, event, ready, run as run_rows, run_index, task as task_rows,
 };
 use crate::store::tx::Tx;
 
 /// Writes a new run.
 pub fn create(tx: &mut Tx<'_>, run: &Run) {
+    count_new(tx, run);
     run_rows::put(tx, run);
     run_index::add(tx, run);
+    set_timers(tx, None, run);
+}
+
+/// Counts a run that was not there before.
+pub fn count_new(tx: &mut Tx<'_>, run: &Run) {
     count::move_status(tx, (&run.task, &run.org, &run.env), None, Some(run.status));
     tx.count(count::total(Total::Created), 1);
-    for (timer, at) in timers_of(run) {
-        due::set(tx, timer, at, run.id);
-    }
     tx.notify(Notice::Run(run.id));
 }
 
 /// Writes a changed run. One that has ended leaves its stream, and waits for nothing any more.
 pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
+    if before.buffered {
+        return save_buffered(tx, before, after);
+    }
     let ended;
     let after = match after.status.is_final() && (after.entry.is_some() || after.callbacks > 0) {
         true => {
@@ -44,17 +50,9 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     run_rows::put(tx, after);
     if before.status != after.status {
         run_index::move_status(tx, after.id, before.status, after.status);
-        let of = (&after.task, &after.org, &after.env);
-        count::move_status(tx, of, Some(before.status), Some(after.status));
-        count_totals(tx, before.status, after.status);
+        count_move(tx, before, after);
     }
-    let (old, new) = (timers_of(before), timers_of(after));
-    for (timer, at) in old.iter().filter(|timer| !new.contains(timer)) {
-        due::clear(tx, *timer, *at, after.id);
-    }
-    for (timer, at) in new.iter().filter(|timer| !old.contains(timer)) {
-        due::set(tx, *timer, *at, after.id);
-    }
+    set_timers(tx, Some(before), after);
     match (before.status.holds_slot(), after.status.holds_slot()) {
         (false, true) => move_slots(tx, after, 1)?,
         (true, false) => move_slots(tx, after, -1)?,
@@ -62,6 +60,45 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     }
     tx.notify(Notice::Run(after.id));
     Ok(())
+}
+
+/// Writes a run that was in the buffer: changed there, or become real by this, as whatever it is by
+/// now.
+fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
+    let mut entry = buffered::get(tx, before.id)?.ok_or_else(|| {
+        Fault::Corrupt(format!("run {} has left the buffer within one command", before.id))
+    })?;
+    if after.buffered {
+        entry.run = after.clone();
+        buffered::put(tx, &entry);
+    } else {
+        buffered::close(tx, &entry);
+        run_rows::put(tx, after);
+        run_index::add(tx, after);
+    }
+    if before.status != after.status {
+        count_move(tx, before, after);
+    }
+    set_timers(tx, Some(before), after);
+    tx.notify(Notice::Run(after.id));
+    Ok(())
+}
+
+fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) {
+    let of = (&after.task, &after.org, &after.env);
+    count::move_status(tx, of, Some(before.status), Some(after.status));
+    count_totals(tx, before.status, after.status);
+}
+
+/// Sets the timers of a run, and clears those that it had.
+pub fn set_timers(tx: &mut Tx<'_>, before: Option<&Run>, after: &Run) {
+    let (old, new) = (before.map_or_else(Vec::new, timers_of), timers_of(after));
+    for (timer, at) in old.iter().filter(|timer| !new.contains(timer)) {
+        due::clear(tx, *timer, *at, after.id);
+    }
+    for (timer, at) in new.iter().filter(|timer| !old.contains(timer)) {
+        due::set(tx, *timer, *at, after.id);
+    }
 }
 
 fn count_totals(tx: &mut Tx<'_>, from: Status, to: Status) {
@@ -89,13 +126,21 @@ fn timers_of(run: &Run) -> Vec<(Timer, Time)> {
     {
         timers.push((Timer::Expire, at));
     }
-    if run.status == Status::Delayed && run.stream.is_some() {
+    if run.status == Status::Delayed && run.stream.is_some() && !run.buffered {
         timers.push((Timer::Enqueue, run.due_at));
     }
     if let (true, Some(at)) = (run.status.holds_slot(), run.deadline) {
         timers.push((Timer::Deadline, at));
     }
     timers
+}
+
+/// Ends a run that was not started in time.
+pub fn expire(run: &mut Run, now: Time) -> Result<(), Illegal> {
+    run.step(Event::Expire, now)?;
+    let message = "it was not started within its time to live".to_owned();
+    run.error = Some(RunError { code: "ttl_expired".to_owned(), message });
+    Ok(())
 }
 
 /// The lane of a run; without its task, what the run itself says.

@@ -87,32 +87,60 @@ pub struct Receipt {
     pub flush: bool,
 }
 
-pub fn submit(tx: &mut Tx<'_>, mut command: Submit) -> Result<Receipt, Stop> {
-    if let Some(run) = known(tx, &command, tx.now())? {
-        return Ok(Receipt { run, cached: true, flush: false });
+pub fn submit(tx: &mut Tx<'_>, command: Submit) -> Result<Receipt, Stop> {
+    match begin(tx, &command)? {
+        Begun::Known(run) => Ok(Receipt { run: *run, cached: true, flush: false }),
+        Begun::New(task) => create(tx, command, &task),
+    }
+}
+
+/// What a request for a run meets.
+pub enum Begun {
+    Known(Box<Run>),
+    New(Box<Task>),
+}
+
+/// Checks a request against what is there.
+pub fn begin(tx: &Tx<'_>, command: &Submit) -> Result<Begun, Stop> {
+    if let Some(run) = known(tx, command, tx.now())? {
+        return Ok(Begun::Known(Box::new(run)));
     }
     let task = task_rows::get(tx, &command.task)?.ok_or_else(|| no_task(&command.task))?;
     if task.push().is_some() && !command.steps.is_empty() {
         let message = "a task that is pushed has no steps: they are streams of pull tasks";
         return Err(Refusal::field("steps", message).into());
     }
-    let flush = task.push().is_some_and(|push| push.flush == Flush::Sync);
+    Ok(Begun::New(Box::new(task)))
+}
+
+/// Makes a run at once.
+pub fn create(tx: &mut Tx<'_>, mut command: Submit, task: &Task) -> Result<Receipt, Stop> {
     let body = std::mem::take(&mut command.body);
-    let mut run = build(tx, command, &body, &task);
+    let mut run = build(tx, command, &body, task);
     if run.stream.is_some() && run.status == Status::Queued {
         super::place::enqueue(tx, &mut run)?;
     }
     super::save::create(tx, &run);
-    run_rows::put_body(tx, run.id, &body);
+    put_input(tx, &run, &body);
+    if run.stream.is_none() {
+        outbox::save::save(tx, None, Some(&delivery_of(&run, task)))?;
+    }
+    Ok(Receipt { run, cached: false, flush: is_sync(task) })
+}
+
+/// The caller waits for the first delivery.
+pub fn is_sync(task: &Task) -> bool {
+    task.push().is_some_and(|push| push.flush == Flush::Sync)
+}
+
+/// Writes what the caller sent, and binds the key.
+pub fn put_input(tx: &mut Tx<'_>, run: &Run, body: &Body) {
+    run_rows::put_body(tx, run.id, body);
     if let Some(key) = &run.idempotency_key {
         let binding =
             Binding { run: run.id, fingerprint: run.fingerprint, bound_at: run.created_at };
         idem::put(tx, &run.org, &run.env, key, &binding);
     }
-    if run.stream.is_none() {
-        outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
-    }
-    Ok(Receipt { run, cached: false, flush })
 }
 
 /// The run that the request's key is bound to, if it is bound.
@@ -143,7 +171,8 @@ pub fn no_task(name: &Name) -> Refusal {
     )
 }
 
-fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
+/// The run that a request asks for.
+pub fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run {
     let now = tx.now();
     let due_at = command.delay.map_or(now, |delay| now.plus(delay));
     let ttl = command.ttl.or(task.ttl);

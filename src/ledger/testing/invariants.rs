@@ -11,6 +11,7 @@ use crate::model::delivery::{Lane, OutboxRow, Purpose, RowState, Timer};
 use crate::model::run::{Mirror, Run, Status};
 use crate::model::task::Task;
 use crate::store::key::{Key, KeyReader, last_id};
+use crate::store::kinds::buffered::{self, Entry};
 use crate::store::kinds::{count, outbox, ready, run as run_rows, run_index, task as tasks};
 use crate::store::rows::{Rows, Span, collect, counter};
 use crate::store::tables::Table;
@@ -18,6 +19,7 @@ use crate::store::tx::Tx;
 
 struct Facts {
     runs: BTreeMap<Id, Run>,
+    buffered: BTreeMap<Id, Entry>,
     rows: BTreeMap<Id, OutboxRow>,
     dead: BTreeSet<Id>,
     tasks: BTreeMap<String, Task>,
@@ -40,6 +42,7 @@ pub fn check(rows: &dyn Rows) {
     check_indexes(rows, &facts);
     check_lanes(rows, &facts);
     check_timers(rows, &facts);
+    check_buffer(rows, &facts);
     super::keys::check(rows);
     super::pull::check(rows, facts.runs.values());
 }
@@ -60,9 +63,14 @@ impl Facts {
         let by_id = table(rows, Table::DeadById);
         let by_id: BTreeSet<Id> = by_id.iter().map(|(key, _)| last_id(key).unwrap()).collect();
         assert_eq!(letters, by_id, "dead letters by time and by id");
+        let waiting = table(rows, Table::Buffered);
+        let waiting = waiting.iter().map(|(key, _)| last_id(key).unwrap());
         let known = tasks::list(rows, None, usize::MAX).unwrap();
         Facts {
             runs: runs.collect(),
+            buffered: waiting
+                .filter_map(|id| Some((id, buffered::get(rows, id).unwrap()?)))
+                .collect(),
             rows: open.map(|id| (id, outbox::get(rows, id).unwrap().unwrap())).collect(),
             dead: letters,
             tasks: known.into_iter().map(|task| (task.name.to_string(), task)).collect(),
@@ -115,7 +123,8 @@ fn check_run(facts: &Facts, run: &Run) {
 fn check_counters(rows: &dyn Rows, facts: &Facts) {
     let mut expected: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
     let mut add = |key: Key| *expected.entry(key.into_bytes()).or_default() += 1;
-    for run in facts.runs.values() {
+    let waiting = facts.buffered.values().map(|entry| &entry.run);
+    for run in facts.runs.values().chain(waiting) {
         add(count::all(run.status));
         add(count::task(&run.task, run.status));
         add(count::env(&run.org, &run.env, run.status));
@@ -135,6 +144,15 @@ fn check_counters(rows: &dyn Rows, facts: &Facts) {
     }
     for _ in table(rows, Table::Callback) {
         add(count::callbacks());
+    }
+    for Entry { run, bytes, .. } in facts.buffered.values() {
+        let entries = [count::buffered(), count::buffered_of(&run.org, &run.env)];
+        let sizes = [count::buffered_bytes(), count::buffered_bytes_of(&run.org, &run.env)];
+        for (keys, by) in [(entries, 1), (sizes, *bytes as i64)] {
+            for key in keys {
+                *expected.entry(key.into_bytes()).or_default() += by;
+            }
+        }
     }
     expected.extend(super::keys::expected_counts(rows));
     let totals = count::total(count::Total::Created).bytes()[..2].to_vec();
@@ -220,6 +238,10 @@ fn check_timers(rows: &dyn Rows, facts: &Facts) {
             }
         }
     }
+    for Entry { run, waits_until, .. } in facts.buffered.values() {
+        expected.extend(run.expires_at.map(|at| (Timer::Expire, at, run.id)));
+        expected.extend(waits_until.map(|at| (Timer::Buffer, at, run.id)));
+    }
     for run in facts.runs.values() {
         if let (Status::Delayed | Status::Queued, None, Some(at)) =
             (run.status, run.started_at, run.expires_at)
@@ -245,6 +267,27 @@ fn check_timers(rows: &dyn Rows, facts: &Facts) {
         .filter(|(timer, _, _)| *timer != Timer::Again)
         .collect();
     assert_eq!(found, expected, "timers");
+}
+
+/// Every entry stands in its queue or backs off, and is no run as well.
+fn check_buffer(rows: &dyn Rows, facts: &Facts) {
+    let (mut queued, mut backing_off) = (BTreeSet::new(), BTreeSet::new());
+    for Entry { run, waits_until, .. } in facts.buffered.values() {
+        let about = format!("buffered {} run {}", run.status.as_str(), run.id);
+        assert!(!facts.runs.contains_key(&run.id), "{about} is a run as well");
+        assert!(matches!(run.status, Status::Delayed | Status::Queued), "{about}");
+        assert!(run.attempts == 0 && run.entry.is_none(), "{about} has begun");
+        assert!(!facts.rows.contains_key(&run.id), "{about} has a row");
+        match waits_until {
+            None => queued.insert(buffered::queue(&run.org, &run.env).id(run.id).into_bytes()),
+            Some(_) => {
+                backing_off.insert(buffered::waits(&run.org, &run.env).id(run.id).into_bytes())
+            }
+        };
+    }
+    let keys = |of| table(rows, of).into_iter().map(|(key, _)| key).collect::<BTreeSet<_>>();
+    assert_eq!(keys(Table::BufferQueue), queued, "queues of the buffer");
+    assert_eq!(keys(Table::BufferWaits), backing_off, "entries that back off");
 }
 
 pub(super) fn table(rows: &dyn Rows, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {

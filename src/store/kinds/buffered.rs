@@ -12,6 +12,7 @@ use bincode::{Decode, Encode};
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::Time;
+use crate::model::delivery::Timer;
 use crate::model::run::{Run, RunError};
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
@@ -21,10 +22,12 @@ use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
 use super::run::{RunRow, from_row, to_row};
+use super::{count, due};
 
 #[derive(Encode, Decode)]
 struct BufferedRow {
     run: RunRow,
+    bytes: u64,
     attempts: u32,
     waits_until: Option<i64>,
     last_error: Option<(String, String)>,
@@ -39,6 +42,8 @@ impl Record for BufferedRow {
 pub struct Entry {
     /// As it becomes real; [`Run::buffered`] is set.
     pub run: Run,
+    /// What it counts for towards the limits of the buffer.
+    pub bytes: u64,
     /// Failed tries to make it real.
     pub attempts: u32,
     /// Backs off until then; not in its queue meanwhile.
@@ -66,6 +71,11 @@ pub fn all() -> Key {
 /// The queue of an env, oldest first.
 pub fn queue(org: &Name, env: &Name) -> Key {
     queue_of_org(org).text(env.as_str())
+}
+
+/// Entries of an env that back off.
+pub fn waits(org: &Name, env: &Name) -> Key {
+    Key::new(Table::BufferWaits).text(org.as_str()).text(env.as_str())
 }
 
 fn queue_of_org(org: &Name) -> Key {
@@ -98,6 +108,7 @@ fn read(id: RunId, bytes: &[u8]) -> Result<Entry, Fault> {
     let run = Run { buffered: true, ..from_row(id, row.run)? };
     Ok(Entry {
         run,
+        bytes: row.bytes,
         attempts: row.attempts,
         waits_until: row.waits_until.map(Time),
         last_error: row.last_error.map(|(code, message)| RunError { code, message }),
@@ -107,6 +118,7 @@ fn read(id: RunId, bytes: &[u8]) -> Result<Entry, Fault> {
 pub fn put(tx: &mut Tx<'_>, entry: &Entry) {
     let row = BufferedRow {
         run: to_row(&entry.run),
+        bytes: entry.bytes,
         attempts: entry.attempts,
         waits_until: entry.waits_until.map(|at| at.0),
         last_error: entry.last_error.as_ref().map(|e| (e.code.clone(), e.message.clone())),
@@ -114,8 +126,23 @@ pub fn put(tx: &mut Tx<'_>, entry: &Entry) {
     tx.put(key(entry.run.id), &row);
 }
 
-pub fn remove(tx: &mut Tx<'_>, id: RunId) {
+/// Takes an entry out, wherever it stands, and out of the counters.
+pub fn close(tx: &mut Tx<'_>, entry: &Entry) {
+    let run = &entry.run;
+    match entry.waits_until {
+        None => dequeue(tx, &run.org, &run.env, run.id),
+        Some(at) => {
+            tx.remove(waits(&run.org, &run.env).id(run.id));
+            due::clear(tx, Timer::Buffer, at, run.id);
+        }
+    }
+    forget(tx, (&run.org, &run.env), run.id, entry.bytes);
+}
+
+/// Removes the head of an entry that is in no queue any more, and counts it out.
+pub fn forget(tx: &mut Tx<'_>, env: (&Name, &Name), id: RunId, bytes: u64) {
     tx.remove(key(id));
+    count::move_buffered(tx, env, -1, -(bytes as i64));
 }
 
 /// Puts an entry into the queue of its env, in the order in which it was accepted.
@@ -125,6 +152,27 @@ pub fn enqueue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
 
 pub fn dequeue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
     tx.remove(queue(org, env).id(id));
+}
+
+/// Lets an entry back off until `at`, and keeps why.
+pub fn let_wait(tx: &mut Tx<'_>, entry: &mut Entry, at: Time) {
+    let (org, env, id) = (&entry.run.org, &entry.run.env, entry.run.id);
+    dequeue(tx, org, env, id);
+    tx.mark(waits(org, env).id(id));
+    due::set(tx, Timer::Buffer, at, id);
+    entry.waits_until = Some(at);
+    put(tx, entry);
+}
+
+/// An entry that backed off goes back into its queue.
+pub fn line_up(tx: &mut Tx<'_>, entry: &mut Entry) {
+    let (org, env, id) = (&entry.run.org, &entry.run.env, entry.run.id);
+    if let Some(at) = entry.waits_until.take() {
+        tx.remove(waits(org, env).id(id));
+        due::clear(tx, Timer::Buffer, at, id);
+    }
+    enqueue(tx, org, env, id);
+    put(tx, entry);
 }
 
 /// At most `limit` entries of an env after the given one, oldest first.

@@ -21,6 +21,8 @@ mod scope {
     pub const KEY_NUMBERS: u8 = 8;
     pub const PENDING: u8 = 9;
     pub const CALLBACKS: u8 = 20;
+    pub const BUFFER: u8 = 21;
+    pub const BUFFER_ENV: u8 = 22;
 }
 
 /// Runs of a status, in all.
@@ -93,6 +95,44 @@ pub fn callbacks() -> Key {
     Key::new(Table::Count).u8(scope::CALLBACKS)
 }
 
+/// Entries of the burst buffer, in all.
+pub fn buffered() -> Key {
+    Key::new(Table::Count).u8(scope::BUFFER).u8(0)
+}
+
+/// Their bytes.
+pub fn buffered_bytes() -> Key {
+    Key::new(Table::Count).u8(scope::BUFFER).u8(1)
+}
+
+/// Entries of one env.
+pub fn buffered_of(org: &Name, env: &Name) -> Key {
+    Key::new(Table::Count).u8(scope::BUFFER_ENV).text(org.as_str()).text(env.as_str()).u8(0)
+}
+
+/// Bytes of the entries of one env.
+pub fn buffered_bytes_of(org: &Name, env: &Name) -> Key {
+    Key::new(Table::Count).u8(scope::BUFFER_ENV).text(org.as_str()).text(env.as_str()).u8(1)
+}
+
+/// Moves the counters of the buffer.
+pub fn move_buffered(tx: &mut Tx<'_>, (org, env): (&Name, &Name), entries: i64, bytes: i64) {
+    tx.count(buffered(), entries);
+    tx.count(buffered_bytes(), bytes);
+    tx.count(buffered_of(org, env), entries);
+    tx.count(buffered_bytes_of(org, env), bytes);
+}
+
+/// Every env that has entries in the buffer, up to `limit`.
+pub fn buffered_envs(rows: &dyn Rows, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
+    jump(
+        rows,
+        Span::prefix(&Key::new(Table::Count).u8(scope::BUFFER_ENV)),
+        scope::BUFFER_ENV,
+        limit,
+    )
+}
+
 /// Numbers that were given to keys and streams.
 pub fn key_numbers() -> Key {
     Key::new(Table::Count).u8(scope::KEY_NUMBERS)
@@ -158,22 +198,29 @@ pub fn env_statuses(org: &Name, env: &Name) -> Key {
 
 /// Every env that has runs, up to `limit`, found by jumping from one to the next.
 pub fn envs(rows: &dyn Rows, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
-    jump(rows, Span::prefix(&Key::new(Table::Count).u8(scope::ENV)), limit)
+    jump(rows, Span::prefix(&Key::new(Table::Count).u8(scope::ENV)), scope::ENV, limit)
 }
 
 /// The envs of one org that have runs.
 pub fn envs_of(rows: &dyn Rows, org: &Name, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
-    jump(rows, Span::prefix(&Key::new(Table::Count).u8(scope::ENV).text(org.as_str())), limit)
+    let span = Span::prefix(&Key::new(Table::Count).u8(scope::ENV).text(org.as_str()));
+    jump(rows, span, scope::ENV, limit)
 }
 
-fn jump(rows: &dyn Rows, mut span: Span, limit: usize) -> Result<Vec<(Name, Name)>, Fault> {
+fn jump(
+    rows: &dyn Rows,
+    mut span: Span,
+    scope: u8,
+    limit: usize,
+) -> Result<Vec<(Name, Name)>, Fault> {
     let mut found = Vec::new();
     while found.len() < limit && !span.is_empty() {
         let Some(key) = first_key(rows, &span)? else { break };
         let mut reader = KeyReader::new(&key);
         reader.u8()?;
         let (org, env) = (super::name(&reader.text()?)?, super::name(&reader.text()?)?);
-        span.lo = after_prefix(env_statuses(&org, &env).bytes());
+        let counters = Key::new(Table::Count).u8(scope).text(org.as_str()).text(env.as_str());
+        span.lo = after_prefix(counters.bytes());
         found.push((org, env));
     }
     Ok(found)

@@ -1,0 +1,111 @@
+//! Taking a run into the buffer: its head, its place in the queue of its env and its key, nothing
+//! else. Everything that can be refused is refused here: what is accepted becomes a run.
+
+use crate::base::name::Name;
+use crate::base::time::Span;
+use crate::ledger::runs::save;
+use crate::ledger::runs::submit::{self, Begun, Receipt, Submit};
+use crate::model::notice::Notice;
+use crate::model::refusal::{Code, Refusal};
+use crate::store::fault::Stop;
+use crate::store::kinds::buffered::{self, Entry};
+use crate::store::kinds::count;
+use crate::store::kinds::run::Body;
+use crate::store::tx::Tx;
+
+/// What an entry counts for beyond payload and context: its head and its rows.
+pub const HEAD_BYTES: u64 = 512;
+
+/// What the buffer takes before it refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    pub env_max: u64,
+    pub total_max: u64,
+    pub env_bytes_max: u64,
+    pub total_bytes_max: u64,
+    /// An env whose oldest entry waits for longer takes no more.
+    pub age_max: Span,
+    /// When whoever is refused may come again.
+    pub retry_after: Span,
+}
+
+/// Takes a run into the buffer. A run whose caller waits for its delivery is made at once.
+pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Receipt, Stop> {
+    let task = match submit::begin(tx, &command)? {
+        Begun::Known(run) => return Ok(Receipt { run: *run, cached: true, flush: false }),
+        Begun::New(task) if submit::is_sync(&task) => return submit::create(tx, command, &task),
+        Begun::New(task) => task,
+    };
+    let bytes = size_of(&command.body);
+    check_room(tx, (&command.org, &command.env), bytes, caps)?;
+    let body = std::mem::take(&mut command.body);
+    let mut run = submit::build(tx, command, &body, &task);
+    run.buffered = true;
+    save::count_new(tx, &run);
+    save::set_timers(tx, None, &run);
+    submit::put_input(tx, &run, &body);
+    count::move_buffered(tx, (&run.org, &run.env), 1, bytes as i64);
+    buffered::enqueue(tx, &run.org, &run.env, run.id);
+    let entry = Entry { run, bytes, attempts: 0, waits_until: None, last_error: None };
+    buffered::put(tx, &entry);
+    tx.notify(Notice::Buffer);
+    Ok(Receipt { run: entry.run, cached: false, flush: false })
+}
+
+/// What an entry with this body counts for.
+pub fn size_of(body: &Body) -> u64 {
+    let parts = [&body.payload, &body.context];
+    HEAD_BYTES + parts.into_iter().flatten().map(|part| part.len() as u64).sum::<u64>()
+}
+
+fn check_room(
+    tx: &Tx<'_>,
+    (org, env): (&Name, &Name),
+    bytes: u64,
+    caps: &Caps,
+) -> Result<(), Stop> {
+    let total = stands_at(tx.counter(&count::buffered())?);
+    let refuse = |what: String| {
+        let message = format!("the buffer is full: {what}; nothing was taken");
+        Err(Refusal::new(Code::LimitBuffer, message).retry_after(caps.retry_after).into())
+    };
+    if total >= caps.total_max {
+        return refuse(format!("{total} runs wait, in all at most {}", caps.total_max));
+    }
+    let total_bytes = stands_at(tx.counter(&count::buffered_bytes())?) + bytes;
+    if total_bytes > caps.total_bytes_max {
+        let most = caps.total_bytes_max;
+        return refuse(format!(
+            "with this one {total_bytes} bytes would wait, in all at most {most}"
+        ));
+    }
+    let of_env = stands_at(tx.counter(&count::buffered_of(org, env))?);
+    if of_env == 0 {
+        return Ok(());
+    }
+    let name = format!("`{org}/{env}`");
+    if of_env >= caps.env_max {
+        return refuse(format!("{of_env} runs of {name} wait, at most {}", caps.env_max));
+    }
+    let env_bytes = stands_at(tx.counter(&count::buffered_bytes_of(org, env))?) + bytes;
+    if env_bytes > caps.env_bytes_max {
+        let most = caps.env_bytes_max;
+        return refuse(format!(
+            "with this one {env_bytes} bytes of {name} would wait, at most {most}"
+        ));
+    }
+    if let Some(oldest) = buffered::next(tx, (org, env), None, 1)?.first() {
+        let age = tx.now().since(oldest.time());
+        if age > caps.age_max {
+            let most = caps.age_max;
+            return refuse(format!(
+                "the oldest run of {name} has waited for {age}, at most {most}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn stands_at(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

@@ -1,0 +1,180 @@
+//! The way out of the buffer: the run is created, lined up for its delivery and its entry closed in
+//! one transaction. So there is no entry that was popped and is not finished, and a crash can
+//! neither lose nor double one.
+//!
+//! An entry that cannot become what its caller asked for becomes a run that says so: every accepted
+//! id ends as a visible run. Only bytes that are no entry at all go to a list for people.
+
+use crate::base::id::Id;
+use crate::base::time::{Span, Time};
+use crate::ledger::outbox;
+use crate::ledger::runs::submit::{delivery_of, no_task};
+use crate::ledger::runs::{place, save};
+use crate::model::refusal::{Code, Refusal};
+use crate::model::run::{Event, Run, RunError, Status};
+use crate::store::fault::{Fault, Stop};
+use crate::store::kinds::buffered::{self, Dead, Entry, Held};
+use crate::store::kinds::{run as run_rows, task as task_rows};
+use crate::store::rows::Rows;
+use crate::store::tx::Tx;
+
+use super::accept::size_of;
+use super::rotate::{Pick, Rotation, plan};
+
+/// Code of a run that could not leave the buffer.
+pub const BUFFER_FAILED: &str = "buffer_failed";
+/// First wait of an entry that could not become real; it doubles with each try.
+const BACK_OFF_FIRST: Span = Span::from_secs(1);
+const BACK_OFF_LONGEST: Span = Span::from_secs(60);
+
+/// What one command took out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Became runs, whatever their status.
+    pub made: usize,
+    /// Of those, the ones that ended as `system_failure`.
+    pub failed: usize,
+    /// Back off and are tried again.
+    pub retried: usize,
+    /// Could not be read.
+    pub dead: usize,
+    /// Their place in the queue pointed at nothing.
+    pub gone: usize,
+}
+
+impl Drained {
+    pub fn total(&self) -> usize {
+        self.made + self.retried + self.dead + self.gone
+    }
+}
+
+/// Takes the next entries out, at most `count`.
+pub fn drain(
+    tx: &mut Tx<'_>,
+    mut rotation: Rotation,
+    count: usize,
+    attempts_max: u32,
+) -> Result<(Drained, Rotation), Stop> {
+    let mut drained = Drained::default();
+    for pick in plan(tx, &mut rotation, count)? {
+        take_out(tx, &pick, attempts_max, &mut drained)?;
+    }
+    Ok((drained, rotation))
+}
+
+fn take_out(
+    tx: &mut Tx<'_>,
+    pick: &Pick,
+    attempts_max: u32,
+    drained: &mut Drained,
+) -> Result<(), Stop> {
+    let entry = match buffered::held(tx, pick.run)? {
+        Some(Held::Entry(entry)) => *entry,
+        Some(Held::Unreadable(bytes, why)) => {
+            bury(tx, pick, bytes, why)?;
+            drained.dead += 1;
+            return Ok(());
+        }
+        None => {
+            buffered::dequeue(tx, &pick.org, &pick.env, pick.run);
+            drained.gone += 1;
+            return Ok(());
+        }
+    };
+    let outcome = tx.attempt(|tx| materialise(tx, &entry))?;
+    match outcome {
+        Ok(run) => {
+            drained.made += 1;
+            drained.failed += usize::from(run.status == Status::SystemFailure);
+        }
+        Err(refusal) if is_for_good(&refusal) || entry.attempts + 1 >= attempts_max => {
+            fail(tx, &entry, &refusal)?;
+            drained.made += 1;
+            drained.failed += 1;
+        }
+        Err(refusal) => {
+            back_off(tx, entry, &refusal);
+            drained.retried += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a run of an entry.
+fn materialise(tx: &mut Tx<'_>, entry: &Entry) -> Result<Run, Stop> {
+    let before = &entry.run;
+    // Its id is taken by itself: it left the buffer already, and only its entry is left over.
+    if tx.get(run_rows::key(before.id).bytes())?.is_some() {
+        buffered::close(tx, entry);
+        return save::must_get(tx, before.id);
+    }
+    let mut run = before.clone();
+    run.buffered = false;
+    if run.expires_at.is_some_and(|at| at <= tx.now()) {
+        save::expire(&mut run, tx.now()).map_err(save::refuse)?;
+        save::save(tx, before, &run)?;
+        return Ok(run);
+    }
+    if run.status == Status::Delayed && run.due_at <= tx.now() {
+        run.step(Event::Due, tx.now()).map_err(save::refuse)?;
+    }
+    let task = task_rows::get(tx, &run.task)?.ok_or_else(|| no_task(&run.task))?;
+    if run.stream.is_some() && run.status == Status::Queued {
+        place::enqueue(tx, &mut run)?;
+    }
+    save::save(tx, before, &run)?;
+    if run.stream.is_none() {
+        outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    }
+    Ok(run)
+}
+
+/// Nothing that is tried again can help.
+fn is_for_good(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::TaskNotFound | Code::NotAllowedInState)
+}
+
+/// The run ends at once, with everything that its caller gave it.
+fn fail(tx: &mut Tx<'_>, entry: &Entry, why: &Refusal) -> Result<(), Stop> {
+    let mut run = entry.run.clone();
+    run.step(Event::Break, tx.now()).map_err(save::refuse)?;
+    let message = format!(
+        "it was accepted in a burst, and could not leave the buffer: {}: {}",
+        why.code.as_str(),
+        why.message
+    );
+    run.error = Some(RunError { code: BUFFER_FAILED.to_owned(), message });
+    save::save(tx, &entry.run, &run)
+}
+
+fn back_off(tx: &mut Tx<'_>, mut entry: Entry, why: &Refusal) {
+    let wait = Span(BACK_OFF_FIRST.0 << entry.attempts.min(16)).min(BACK_OFF_LONGEST);
+    let at = tx.now().plus(wait);
+    entry.attempts += 1;
+    entry.last_error =
+        Some(RunError { code: why.code.as_str().to_owned(), message: why.message.clone() });
+    buffered::let_wait(tx, &mut entry, at);
+}
+
+/// An entry has backed off for long enough: as the oldest of its env it is the next.
+pub fn line_up_again(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
+    let Some(mut entry) = buffered::get(tx, id)? else { return Ok(false) };
+    if entry.waits_until != Some(at) {
+        return Ok(false);
+    }
+    buffered::line_up(tx, &mut entry);
+    tx.notify(crate::model::notice::Notice::Buffer);
+    Ok(true)
+}
+
+/// Keeps what cannot be read, where people find it.
+fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(), Fault> {
+    let counted = size_of(&run_rows::body(tx, pick.run)?);
+    let Pick { org, env, run } = pick;
+    tracing::error!(%run, %org, %env, why, "an entry of the buffer cannot be read: kept aside");
+    buffered::dequeue(tx, org, env, *run);
+    buffered::forget(tx, (org, env), *run, counted);
+    let (org, env) = (org.to_string(), env.to_string());
+    buffered::put_dead(tx, *run, &Dead { org, env, bytes, why, at: tx.now().0 });
+    Ok(())
+}
