@@ -3,3 +3,6 @@
 pub mod accept;
 pub mod drain;
 pub mod rotate;
+
+#[cfg(test)]
+mod tests;
