@@ -4,6 +4,7 @@ use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Stopwatch, Time};
 use crate::ledger::ask;
+use crate::ledger::runs::pull::WORKER_LOST;
 use crate::ledger::runs::{cancel, edit, replay, report, save};
 use crate::model::delivery::{Attempt, Line};
 use crate::model::refusal::{Code, Refusal};
@@ -308,7 +309,8 @@ fn history(rows: &dyn Rows, run: &Run) -> Result<History, Fault> {
             _ => attempt.detail.clone(),
         };
         lines.push(line(attempt.started_at, "attempt_started", String::new(), "tidegate", number));
-        lines.push(line(ended, &format!("attempt_{}", attempt.class), answer, "agent", number));
+        let by = ended_by(run, &attempt.class);
+        lines.push(line(ended, &format!("attempt_{}", attempt.class), answer, by, number));
     }
     lines.extend(event::list(rows, run.id, event::LINES_SHOWN_MAX)?);
     if let Some(finished_at) = run.finished_at {
@@ -323,4 +325,9 @@ fn history(rows: &dyn Rows, run: &Run) -> Result<History, Fault> {
     }
     lines.sort_by_key(|line| line.at);
     Ok(History { lines, attempts })
+}
+
+/// Who ended an attempt: whoever does the work of the run, unless it was missed.
+fn ended_by(run: &Run, class: &str) -> &'static str {
+    if class == WORKER_LOST { "tidegate" } else { run.done_by() }
 }

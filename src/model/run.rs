@@ -344,6 +344,11 @@ impl Run {
         self.attempts.saturating_sub(self.series_from)
     }
 
+    /// Whoever does its work, as timelines name them.
+    pub fn done_by(&self) -> &'static str {
+        if self.stream.is_some() { "worker" } else { "agent" }
+    }
+
     /// A new series of attempts begins.
     pub fn begin_series(&mut self) {
         self.series_from = self.attempts;

@@ -17,6 +17,7 @@ pub struct Task {
     /// Longest time from creation to the start.
     pub ttl: Option<Span>,
     /// Runs that may execute at once: of the task, or of each concurrency key when there are keys.
+    /// Push delivery holds it; a pull task is registered without one.
     pub concurrency: Option<u32>,
     pub concurrency_key: Option<KeyRule>,
     pub shard_size: Option<u32>,

@@ -1,10 +1,11 @@
 //! Rows in redb: snapshots for readers, one durable commit per batch.
 //!
 //! A batch becomes durable as a record of the [journal](super::journal) while redb applies it in
-//! memory, and is shown when both are done: nothing is visible that is not durable. A checkpoint is a durable commit of redb that
-//! holds all of it; it is due when the journal is full, when the writer falls idle, and at the end.
-//! It also stores which pages are free (quick repair), so that an open after a kill need not read
-//! the whole file. Without a journal (a store in memory) every batch is a durable commit of redb.
+//! memory, and is shown when both are done: nothing is visible that is not durable. A checkpoint is
+//! a durable commit of redb that holds all of it; it is due when the journal is full, when the
+//! writer falls idle, and at the end. It also stores which pages are free (quick repair), so that
+//! an open after a kill need not read the whole file. Without a journal (a store in memory) every
+//! batch is a durable commit of redb.
 //!
 //! A commit that fails leaves its outcome unknown and latches the store; [`Disk::reopen`] is the
 //! way out of a full disk.

@@ -220,6 +220,11 @@ async fn bad_tasks_are_refused() {
         let named = error["details"]["field"].as_str().unwrap();
         assert!(named.starts_with(field), "{field}: {error}");
     }
+    // A limit that nothing would hold is refused, rather than taken and forgotten.
+    let pulled = json!({ "delivery": { "pull": { "stream": "s" } }, "concurrency": 2 });
+    let error = world.put("/v1/tasks/t", pulled).await.refused(400, "invalid_field");
+    assert_eq!(error["details"]["field"], "concurrency", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("push delivery only"), "{error}");
     let both = json!({ "delivery": { "push": { "url": good }, "pull": { "stream": "s" } } });
     for delivery in [json!({ "delivery": {} }), both] {
         world.put("/v1/tasks/t", delivery).await.refused(400, "invalid_field");

@@ -79,6 +79,29 @@ async fn hand_over_is_all_or_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pulled_run_is_told_as_its_workers_doing() {
+    let world = World::new().await;
+    let path = "/v1/streams/jobs/groups/workers";
+    group(&world, path).await;
+    let task = json!({ "delivery": { "pull": { "stream": "jobs" } } });
+    world.put("/v1/tasks/job", task).await.is(201);
+    let run = world.post("/v1/runs", json!({ "task": "job" })).await.is(201);
+    assert_eq!(run["waiting_because"], "no worker of stream `jobs` has been seen");
+    let given = read(&world, path, "w1").await;
+    let fence = given[0]["fields"]["fence"].as_str().expect("a fence").parse::<u32>();
+    let body = json!({ "ids": [given[0]["id"]] });
+    world.post(&format!("{path}/ack"), body).await.is(200);
+    let id = run["id"].as_str().expect("an id");
+    let late = json!({ "fence": fence.expect("a number") - 1, "output": 1 });
+    world.post(&format!("/v1/runs/{id}/complete"), late).await.refused(409, "stale_fence");
+    let history = world.get(&format!("/v1/runs/{id}/events")).await.is(200);
+    let lines = history["events"].as_array().expect("a list");
+    let by = |what: &str| lines.iter().find(|line| line["what"] == what).map(|line| &line["by"]);
+    assert_eq!(by("attempt_success"), Some(&json!("worker")), "{history}");
+    assert_eq!(by("late_result"), Some(&json!("worker")), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reads_wait_for_entries() {
     let world = World::new().await;
     let path = "/v1/streams/jobs/groups/workers";

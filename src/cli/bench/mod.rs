@@ -1,6 +1,6 @@
-//! `tidegate bench`: drives a fresh appliance in this process, through its Rust boundary and over
-//! HTTP, and prints what it measured beside the fsync rate of the disk. With `--against` it drives
-//! servers that speak the Redis protocol instead.
+//! `tidegate bench`: drives a fresh appliance in this process, through its Rust boundary, over HTTP
+//! and over the Redis protocol, and prints what it measured beside the fsync rate of the disk. With
+//! `--against` it drives servers that speak the Redis protocol instead.
 
 mod figures;
 mod stages;
@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use self::figures::{Figures, machine};
 use self::stages::World;
-use self::streams::{Streams, Wanted};
+use self::streams::{Server, Streams, Wanted};
 use super::serve::{block_on, exit_on_fault};
 use super::{Common, exit};
 use crate::app;
@@ -33,11 +33,11 @@ enum Stage {
     Get,
     /// First page of every filter, and deep pages, over HTTP.
     List,
-    /// Entries added to a stream in pipelines; needs `--against`.
+    /// Entries added to a stream in pipelines, over the Redis protocol.
     Xadd,
-    /// Entries added, read by a group and acknowledged; needs `--against`.
+    /// Entries added, read by a group and acknowledged, over the Redis protocol.
     StreamCycle,
-    /// From adding an entry to its arrival at a blocked reader; needs `--against`.
+    /// From adding an entry to its arrival at a blocked reader, over the Redis protocol.
     Pickup,
 }
 
@@ -52,6 +52,7 @@ impl Stage {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate bench --seconds 5 --clients 1,64\n  \
     tidegate bench --only create,get,list --preload 1000000\n  \
+    tidegate bench --only xadd,pickup --shapes 16x16,1x1\n  \
     tidegate bench --against redis://127.0.0.1:6379,redis://127.0.0.1:5441 --compare")]
 pub struct Bench {
     /// Seconds of each measurement.
@@ -94,9 +95,19 @@ impl Bench {
             eprintln!("tidegate: {message}");
             return exit::USAGE;
         }
-        if !self.streams.against.is_empty() {
-            return self.measure_streams();
-        }
+        let streams = match self.check_streams() {
+            Ok(streams) => streams,
+            Err(message) => {
+                eprintln!("tidegate: {message}");
+                return exit::USAGE;
+            }
+        };
+        let streams = match streams {
+            Some(streams) if !self.streams.against.is_empty() => {
+                return self.measure_servers(streams);
+            }
+            here => here,
+        };
         if self.data_dir.join(crate::store::open::STORE_FILE).exists() && !self.keep {
             eprintln!(
                 "tidegate: `{}` holds a store; bench wants an empty directory",
@@ -104,41 +115,37 @@ impl Bench {
             );
             return exit::USAGE;
         }
-        block_on(self.measure())
+        block_on(self.measure(streams))
     }
 
-    /// Stages of streams need a server, and a server has no others.
+    /// Servers that speak the Redis protocol have no other stages.
     fn check_stages(&self) -> Result<(), String> {
         let against = !self.streams.against.is_empty();
-        match self.only.iter().find(|stage| stage.is_of_streams() != against) {
+        match self.only.iter().find(|stage| against && !stage.is_of_streams()) {
             None => Ok(()),
-            Some(stage) if against => Err(format!(
+            Some(stage) => Err(format!(
                 "`--only`: `{}` cannot be measured with `--against`, only `xadd`, `stream-cycle` \
                  and `pickup`",
-                word(*stage)
-            )),
-            Some(stage) => Err(format!(
-                "`--only`: `{}` needs `--against redis://HOST:PORT`; streams are not yet measured \
-                 on an appliance in this process",
                 word(*stage)
             )),
         }
     }
 
-    fn measure_streams(self) -> i32 {
+    /// What is to be measured over the Redis protocol, if anything is.
+    fn check_streams(&self) -> Result<Option<Streams>, String> {
         let wanted = Wanted {
             xadd: self.wants(Stage::Xadd),
             cycle: self.wants(Stage::StreamCycle),
             pickup: self.wants(Stage::Pickup),
         };
-        let streams = Streams::check(self.streams, wanted, self.seconds, self.payload, self.json);
-        let streams = match streams {
-            Ok(streams) => streams,
-            Err(message) => {
-                eprintln!("tidegate: {message}");
-                return exit::USAGE;
-            }
-        };
+        if !(wanted.xadd || wanted.cycle || wanted.pickup) {
+            return Ok(None);
+        }
+        let options = self.streams.clone();
+        Streams::check(options, wanted, self.seconds, self.payload, self.json).map(Some)
+    }
+
+    fn measure_servers(self, streams: Streams) -> i32 {
         if !self.json {
             println!("{}; the load in a process of its own", machine());
         }
@@ -155,7 +162,7 @@ impl Bench {
         self.only.is_empty() || self.only.contains(&stage)
     }
 
-    async fn measure(self) -> i32 {
+    async fn measure(self, streams: Option<Streams>) -> i32 {
         let common = Common {
             data_dir: Some(self.data_dir.clone()),
             http: Some("127.0.0.1:0".to_owned()),
@@ -186,7 +193,7 @@ impl Bench {
                 self.data_dir.display()
             );
         }
-        let code = match self.stages(&app).await {
+        let code = match self.stages(&app, streams).await {
             Ok(()) => exit::DONE,
             Err(message) => {
                 eprintln!("tidegate: {message}");
@@ -202,7 +209,7 @@ impl Bench {
         code
     }
 
-    async fn stages(&self, app: &app::App) -> Result<(), String> {
+    async fn stages(&self, app: &app::App, streams: Option<Streams>) -> Result<(), String> {
         let world = World::prepare(app, self.seconds, self.payload).await?;
         let show = |figures: Figures| figures.print(self.json);
         if self.wants(Stage::Fsync) {
@@ -232,6 +239,11 @@ impl Bench {
                 show(figures);
             }
         }
+        if let Some(streams) = streams {
+            let streams = streams.on(Server::here(app.redis));
+            let measured = tokio::task::spawn_blocking(|| streams.run()).await;
+            measured.map_err(|error| format!("the load has failed: {error}"))??;
+        }
         Ok(())
     }
 }
@@ -254,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_measured_on_servers_only() {
+    fn servers_are_measured_by_streams_only() {
         for (arguments, good) in [
             ("", true),
             ("--only create,list", true),
-            ("--only xadd", false),
-            ("--only create,pickup", false),
+            ("--only xadd", true),
+            ("--only create,pickup", true),
             ("--against redis://a:1", true),
             ("--against redis://a:1 --only xadd,stream-cycle,pickup", true),
             ("--against redis://a:1 --only xadd,cycle", false),
@@ -267,6 +279,27 @@ mod tests {
             let words = ["bench"].into_iter().chain(arguments.split_whitespace());
             let bench = Arguments::try_parse_from(words).unwrap().bench;
             assert_eq!(bench.check_stages().is_ok(), good, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn streams_are_checked_where_wanted() {
+        for (arguments, expected) in [
+            ("", Ok(true)),
+            ("--only create", Ok(false)),
+            ("--only xadd --shapes 2x2 --backlog 5", Ok(true)),
+            ("--only create --payload 2", Ok(false)),
+            ("--payload 2", Err("--payload")),
+        ] {
+            let words = ["bench"].into_iter().chain(arguments.split_whitespace());
+            let bench = Arguments::try_parse_from(words).unwrap().bench;
+            let checked = bench.check_streams().map(|streams| streams.is_some());
+            match (checked, expected) {
+                (Ok(found), expected) => assert_eq!(Ok(found), expected, "{arguments}"),
+                (Err(message), expected) => {
+                    assert!(message.contains(expected.unwrap_err()), "{arguments}: {message}");
+                }
+            }
         }
     }
 }

@@ -156,7 +156,8 @@ pub struct LineJson<'a> {
     /// A stable word, such as `created`, `attempt_started`, `canceled`.
     pub what: &'a str,
     pub detail: &'a str,
-    /// `api`, `agent`, `operator` or `tidegate`.
+    /// `api`, `agent` (of a run that is pushed), `worker` (of one that is pulled), `operator` or
+    /// `tidegate`.
     pub by: &'a str,
     pub attempt: Option<u32>,
 }

@@ -33,6 +33,9 @@ const SHARD_SIZE_MAX: u32 = 10_000;
 const DELIVERIES_MAX: u32 = 1_000;
 const STREAM_BYTES_MAX: usize = 255;
 const MALFORMED_MAX: u32 = 10;
+/// Why a limit is refused that nothing would hold.
+const PULL_IS_UNLIMITED: &str = "limits push delivery only; of a pull task as many runs execute \
+    as its workers take: leave it out, and limit how many workers read and how much each takes";
 
 /// A task as it is registered.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -48,6 +51,7 @@ pub struct PutTask {
     #[schema(value_type = Option<String>)]
     ttl: Option<Span>,
     /// Runs that may execute at once: of the task, or of each concurrency key when there are keys.
+    /// For push only: of a pull task as many execute as its workers take.
     concurrency: Option<u32>,
     /// `org` or `env`: every org, or every env, has the limit for itself.
     concurrency_key: Option<String>,
@@ -115,13 +119,17 @@ pub fn check(
         DURATION_MAX,
     )?;
     let ttl = checks::limited("ttl", body.ttl, DURATION_MAX)?;
+    let concurrency = count("concurrency", body.concurrency, CONCURRENCY_MAX)?;
+    if concurrency.is_some() && matches!(delivery, Delivery::Pull { .. }) {
+        return Err(Refusal::field("concurrency", PULL_IS_UNLIMITED));
+    }
     Ok(Task {
         name,
         delivery,
         retry: body.retry.unwrap_or_default(),
         max_duration,
         ttl: checks::positive("ttl", ttl)?,
-        concurrency: count("concurrency", body.concurrency, CONCURRENCY_MAX)?,
+        concurrency,
         concurrency_key: word(
             "concurrency_key",
             body.concurrency_key,

@@ -1,4 +1,5 @@
-//! Why a run has not started, as one sentence. Computed when asked, never stored.
+//! Why a run has not started, as one sentence. Computed when asked, never stored. Runs that are
+//! pulled wait for other things than runs that are pushed: see `pulled`.
 
 use crate::base::time::Time;
 use crate::ledger::runs::save::lane_of;
@@ -12,6 +13,8 @@ use crate::store::kinds::{
 };
 use crate::store::rows::{Rows, counter};
 
+mod pulled;
+
 /// `None` for a run that has an attempt out or is over.
 pub fn because(rows_view: &dyn Rows, run: &Run, now: Time) -> Result<Option<String>, Fault> {
     if run.buffered {
@@ -19,6 +22,7 @@ pub fn because(rows_view: &dyn Rows, run: &Run, now: Time) -> Result<Option<Stri
     }
     match run.status {
         Status::Delayed => Ok(Some(format!("it is delayed until {}", run.due_at.to_rfc3339()))),
+        Status::Queued if run.stream.is_some() => pulled::because(rows_view, run, now).map(Some),
         Status::Queued => queued(rows_view, run, now).map(Some),
         Status::Executing
         | Status::Canceling
@@ -77,12 +81,7 @@ fn queued(view: &dyn Rows, run: &Run, now: Time) -> Result<String, Fault> {
     if let Some(row) = &row
         && row.state == RowState::Waiting
     {
-        let failed = run.last_failure.as_ref().map_or("", |failure| failure.code.as_str());
-        return Ok(format!(
-            "attempt {} failed ({failed}); the next is due at {}",
-            run.attempts,
-            row.due_at.to_rfc3339()
-        ));
+        return Ok(next_attempt_at(run, row.due_at));
     }
     if let Some(limit) = task.concurrency {
         let (key, whose) = if lane.key.is_empty() {
@@ -102,6 +101,12 @@ fn queued(view: &dyn Rows, run: &Run, now: Time) -> Result<String, Fault> {
         return Ok(format!("its lane is delivered in order and run {head} is ahead of it"));
     }
     Ok("it is in line and goes out as soon as its turn comes".to_owned())
+}
+
+/// The words for a run between two attempts.
+fn next_attempt_at(run: &Run, at: Time) -> String {
+    let failed = run.last_failure.as_ref().map_or("", |failure| failure.code.as_str());
+    format!("attempt {} failed ({failed}); the next is due at {}", run.attempts, at.to_rfc3339())
 }
 
 fn scope_words(scope: &PauseScope) -> String {

@@ -24,6 +24,9 @@ use super::told::fields_of;
 /// Code of a run whose workers were lost too often.
 pub const MAX_DELIVERIES_EXCEEDED: &str = "max_deliveries_exceeded";
 
+/// Class of an attempt whose worker was taken for gone.
+pub const WORKER_LOST: &str = "worker_lost";
+
 /// A worker is given a run that waits: an attempt starts. Gives its fields and how long the worker
 /// has, or nothing when it does not wait.
 pub fn start(tx: &mut Tx<'_>, id: RunId) -> Result<Option<(Fields, Span)>, Stop> {
@@ -115,7 +118,7 @@ pub fn given_back(tx: &mut Tx<'_>, id: RunId, delay: Option<Span>) -> Result<(),
 pub fn lost(tx: &mut Tx<'_>, id: RunId, detail: String) -> Result<(), Stop> {
     let run = save::must_get(tx, id)?;
     let delay = Some(Span::ZERO);
-    again(tx, run, Ended { code: "worker_lost", detail, delay, lost: true })?;
+    again(tx, run, Ended { code: WORKER_LOST, detail, delay, lost: true })?;
     Ok(())
 }
 

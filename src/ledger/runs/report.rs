@@ -169,7 +169,7 @@ fn keep_aside(
     log(tx, &Run { attempts: fence, ..run.clone() }, what, "reported too late", body, true);
     tx.count(count::total(Total::LateResults), 1);
     let detail = format!("attempt with fence {fence} reported `{what}`");
-    save::note(tx, &mut run, "late_result", detail, "agent");
+    save::note(tx, &mut run, "late_result", detail, before.done_by());
     save::save(tx, before, &run)?;
     Ok(Some(Reported::Late { run, fence }))
 }

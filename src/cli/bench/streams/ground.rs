@@ -86,7 +86,7 @@ pub async fn fill(server: &Server, entries: u64, payload: &str) -> Result<Figure
     }
     Ok(Figures::of("fill of the backlog", FILL_CONNECTIONS, took, Vec::new(), 0)
         .with_count(entries)
-        .with_server(server.to_string()))
+        .with_server(server.told()))
 }
 
 async fn fill_part(

@@ -1,5 +1,5 @@
-//! `tidegate bench --against`: the figures of streams, for any server that speaks the Redis
-//! protocol.
+//! `tidegate bench`: the figures of streams, of the appliance in this process or, with `--against`,
+//! of any server that speaks the Redis protocol.
 //!
 //! The same load drives every server, from a thread of its own with a runtime of its own, so that
 //! it costs little beside what it measures. `xadd` counts what is taken, `cycle` what goes the
@@ -23,7 +23,8 @@ use clap::Args;
 
 use self::compare::Pair;
 use self::ground::Ground;
-use self::server::{Memory, Server};
+use self::server::Memory;
+pub use self::server::Server;
 use self::shape::Shape;
 use super::figures::Figures;
 
@@ -40,23 +41,17 @@ const OVERTIME_MAX: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Streams")]
 pub struct Options {
-    /// Measure servers that speak the Redis protocol; the stream `tidegate-bench` is deleted there.
+    /// Measure servers that speak the Redis protocol instead; the stream `tidegate-bench` is deleted there.
     ///
     /// A URL is `redis://[USER:PASSWORD@]HOST[:PORT]`. Of what stands above, `--seconds`, `--only`,
     /// `--payload` and `--json` matter, and the stages are `xadd`, `stream-cycle` and `pickup`.
     #[arg(long, value_delimiter = ',', value_name = "URL,..")]
     pub against: Vec<Server>,
     /// Connections times pipeline of XADD, one measurement for each.
-    #[arg(
-        long,
-        requires = "against",
-        value_delimiter = ',',
-        default_value = "16x16,64x16,16x1",
-        value_name = "NxP,.."
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "16x16,64x16,16x1", value_name = "NxP,..")]
     shapes: Vec<Shape>,
     /// Measure again with so many entries in the stream.
-    #[arg(long, requires = "against", default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N")]
     backlog: u64,
     /// Processes of the servers, in their order, to tell their memory.
     #[arg(long, requires = "against", value_delimiter = ',', value_name = "PID,..")]
@@ -127,7 +122,7 @@ impl Measurement {
         .await;
         let what = self.what(ground);
         let figures = figures.map_err(|_| format!("`{server}` is stuck: {what}"))?;
-        Ok(figures?.named(what).with_server(server.to_string()))
+        Ok(figures?.named(what).with_server(server.told()))
     }
 }
 
@@ -149,7 +144,9 @@ impl Streams {
         }
         if !PAYLOAD_BYTES.contains(&payload_bytes) {
             let (min, max) = PAYLOAD_BYTES.into_inner();
-            return Err(format!("`--payload`: {min} to {max} bytes for streams"));
+            return Err(format!(
+                "`--payload`: {min} to {max} bytes for streams; `--only` can leave them out"
+            ));
         }
         if !options.pid.is_empty() && options.pid.len() != servers.len() {
             return Err("`--pid`: expected one for each server".to_owned());
@@ -168,6 +165,11 @@ impl Streams {
             compared: options.compare.then_some(options.rounds),
             json,
         })
+    }
+
+    /// The same, on this server alone.
+    pub fn on(self, server: Server) -> Streams {
+        Streams { servers: vec![server], ..self }
     }
 
     /// Measures on a thread of its own and waits for it.
@@ -343,7 +345,8 @@ mod tests {
             ("--against redis://a:1 --shapes 16", 200, "--shapes"),
             ("--against redis://a:1", 9, "--payload"),
             ("--against a:1", 200, "--against"),
-            ("--backlog 5", 200, "--against"),
+            ("--pid 5", 200, "--against"),
+            ("--rounds 2", 200, "--against"),
         ] {
             let refused = check(arguments, payload_bytes).err().unwrap_or_default();
             assert!(refused.contains(named), "{arguments}: {refused}");

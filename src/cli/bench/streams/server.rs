@@ -1,6 +1,7 @@
 //! The server that is measured: where it listens, how to log in, and the memory that it takes.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde_json::json;
@@ -18,6 +19,21 @@ pub struct Server {
     pub login: Option<(Option<String>, String)>,
     /// The process, where its memory is asked for.
     pub pid: Option<u32>,
+    /// It is the appliance in this process, which figures need not name.
+    here: bool,
+}
+
+impl Server {
+    /// The appliance in this process. The memory of the process is also that of the load.
+    pub fn here(address: SocketAddr) -> Server {
+        let pid = Some(std::process::id());
+        Server { address: address.to_string(), login: None, pid, here: true }
+    }
+
+    /// What stands beside figures: nothing for the appliance in this process.
+    pub fn told(&self) -> String {
+        if self.here { String::new() } else { self.to_string() }
+    }
 }
 
 impl FromStr for Server {
@@ -41,7 +57,7 @@ impl FromStr for Server {
             (Some(_), None) => return Err(wrong()),
         };
         let port = url.port().unwrap_or(PORT);
-        Ok(Server { address: format!("{host}:{port}"), login, pid: None })
+        Ok(Server { address: format!("{host}:{port}"), login, pid: None, here: false })
     }
 }
 
@@ -79,7 +95,7 @@ impl Memory {
             println!(
                 "{}",
                 json!({
-                    "what": "memory", "server": server.to_string(), "entries": entries,
+                    "what": "memory", "server": server.told(), "entries": entries,
                     "used_bytes": self.used_bytes, "resident_bytes": self.resident_bytes,
                 })
             );
@@ -90,10 +106,11 @@ impl Memory {
             None => "unknown".to_owned(),
         };
         println!(
-            "{:<34} used {}, resident {}   {server}",
+            "{:<34} used {}, resident {}   {}",
             format!("memory with {entries} entries"),
             mib(self.used_bytes),
             mib(self.resident_bytes),
+            server.told(),
         );
     }
 }

@@ -1,8 +1,11 @@
 //! The sentences, as a table.
 
 use crate::base::id::RunId;
-use crate::base::time::Span;
+use crate::base::time::{Span, Time};
+use crate::ledger::fleet::tick::{Connected, tick};
+use crate::ledger::fleet::{self, Beat};
 use crate::ledger::outbox::endpoints;
+use crate::ledger::streams::requeue::Floors;
 use crate::ledger::testing::*;
 use crate::model::delivery::{Lane, PauseScope};
 use crate::model::task::Ordering;
@@ -122,4 +125,89 @@ fn order_is_told_by_the_head() {
     assert_eq!(sentence(&world, first), "", "it is out");
     world.answer(&delivery, good(1));
     assert!(sentence(&world, second).starts_with("it is in line"));
+}
+
+/// A worker of stream `work` sends a heartbeat, and the fleet is looked at.
+fn beats(world: &mut World, consumer: &str) {
+    let beat = Beat {
+        stream: "work".to_owned(),
+        consumer: consumer.to_owned(),
+        started_at: None,
+        task_limit: 1,
+        info: None,
+    };
+    world.act(|tx| fleet::beat(tx, beat)).unwrap();
+    look(world);
+}
+
+fn look(world: &mut World) {
+    world.act(|tx| tick(tx, &Connected::new(), Time(0))).unwrap();
+}
+
+#[test]
+fn pulled_run_waits_for_workers() {
+    let mut world = World::new();
+    world.register(pull_task("work"));
+    let id = world.submit("work");
+    let none = "stream `work` has no consumer group, so no worker can read it";
+    assert_eq!(sentence(&world, id), none);
+    world.group("work");
+    assert_eq!(sentence(&world, id), "no worker of stream `work` has been seen");
+    beats(&mut world, "w1");
+    let idle = "1 worker of stream `work` is alive and has yet to read it";
+    assert_eq!(sentence(&world, id), idle);
+
+    // Another run keeps the worker busy.
+    assert_eq!(world.pull_one("work", "w1").run, id);
+    assert_eq!(sentence(&world, id), "", "it is out");
+    let waits = world.submit("work");
+    let busy = "1 worker of stream `work` is alive and has yet to read it; \
+                delivered and not acknowledged: 1, to be read: 1";
+    assert_eq!(sentence(&world, waits), busy);
+    beats(&mut world, "w2");
+    world.submit("work");
+    let two = "2 workers of stream `work` are alive and have yet to read it; \
+               delivered and not acknowledged: 1, to be read: 2";
+    assert_eq!(sentence(&world, waits), two);
+
+    world.advance(Span::from_mins(1));
+    look(&mut world);
+    let gone = "no worker of stream `work` is alive; the last one crashed at \
+                2025-06-15T15:07:40.000Z";
+    assert_eq!(sentence(&world, waits), gone);
+    beats(&mut world, "w3");
+    world.act(|tx| fleet::shutdown(tx, "work", "w3")).unwrap();
+    look(&mut world);
+    assert!(sentence(&world, waits).contains("the last one stopped at"));
+}
+
+#[test]
+fn pulled_run_waits_between_attempts() {
+    let mut world = World::pulling(&[pull_task("work")]);
+    let id = world.submit("work");
+    beats(&mut world, "w1");
+    let given = world.pull_one("work", "w1");
+    world.nack("work", &[given.id], Span::from_mins(1));
+    let later = "attempt 1 failed (given_back); the next is due at 2025-06-15T15:07:40.000Z";
+    assert_eq!(sentence(&world, id), later);
+    world.after(Span::from_mins(1));
+    beats(&mut world, "w1");
+    let due = "1 worker of stream `work` is alive and has yet to read it";
+    assert_eq!(sentence(&world, id), due, "its own entry does not keep a worker busy");
+    world.pull_one("work", "w1");
+    world.advance(Span::from_mins(1)).rescue(&Floors::default(), all_dead);
+    beats(&mut world, "w1");
+    assert_eq!(sentence(&world, id), due);
+}
+
+#[test]
+fn what_holds_pushes_back_is_no_reason_to_a_pulled_run() {
+    let mut world = World::pulling(&[pull_task("work")]);
+    let id = world.submit("work");
+    beats(&mut world, "w1");
+    let before = sentence(&world, id);
+    world.pause(PauseScope::All, None);
+    world.pause(PauseScope::Task(n("work")), None);
+    assert_eq!(sentence(&world, id), before);
+    assert_eq!(world.pull_one("work", "w1").run, id, "it is read in spite of them");
 }

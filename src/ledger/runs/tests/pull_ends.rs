@@ -4,12 +4,14 @@
 use crate::base::id::RunId;
 use crate::base::time::Span;
 use crate::ledger::keys::command::{Command, ExpireIf, Expiry, SetIf};
+use crate::ledger::outbox::revive::{self, Filter, Replayed};
 use crate::ledger::runs::{callbacks, edit};
 use crate::ledger::streams::requeue::Floors;
 use crate::ledger::testing::*;
 use crate::model::refusal::Code;
 use crate::model::stream::{KeyName, StreamId};
 use crate::model::task::Task;
+use crate::store::kinds::task as tasks;
 
 fn taken(task: Task) -> (World, RunId, Given) {
     let name = task.name.to_string();
@@ -48,6 +50,31 @@ fn s27_lost_too_often_is_dead_with_its_reason() {
     let given = world.pull_one("work", "w2");
     assert_eq!(world.ack("work", &[given.id]), 1);
     assert_eq!(world.status(run), "completed");
+}
+
+/// Revived without its task, a run stood in its stream with nothing to say how often and how long
+/// it is tried, and its letter, which tells why it died, was gone.
+#[test]
+fn dead_letter_stays_without_its_task() {
+    let mut world = World::pulling(&[limited(1)]);
+    let run = world.submit("work");
+    world.pull_one("work", "w1");
+    world.advance(Span::from_mins(1)).rescue(&Floors::default(), all_dead);
+    assert_eq!(world.status(run), "failed");
+    world.write(|tx| tasks::remove(tx, &n("work")));
+    let before = world.dump();
+
+    assert_refused(world.retry_now(run), Code::TaskNotFound);
+    let replayed = world.act(|tx| revive::replay(tx, &Filter::default(), false)).unwrap();
+    assert_eq!(replayed, Replayed { matched: 0, replayed: 0, skipped: 1, more: false });
+    assert_eq!(world.dump(), before);
+    assert!(world.letter(run).is_some() && world.pull("work", "w1").is_empty());
+
+    // With the task it is an ordinary dead letter again.
+    world.register(limited(1)).retry_now(run).unwrap();
+    let given = world.pull_one("work", "w1");
+    assert_eq!((given.run, world.ack("work", &[given.id])), (run, 1));
+    assert_eq!((world.status(run), world.letter(run)), ("completed", None));
 }
 
 #[test]
