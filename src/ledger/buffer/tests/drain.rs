@@ -109,7 +109,7 @@ fn b02_c05_a_failing_entry_backs_off_and_ends_visibly_while_others_go_on() {
     assert_eq!(run.status, Status::SystemFailure);
     let error = run.error.unwrap();
     assert_eq!(error.code, BUFFER_FAILED);
-    assert!(error.message.contains("wrong_type"), "{}", error.message);
+    assert!(error.message.contains("conflict_type"), "{}", error.message);
 }
 
 #[test]
