@@ -1,0 +1,3 @@
+//! The burst buffer: runs that are taken at once and become real later.
+
+pub mod settings;
