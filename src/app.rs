@@ -96,7 +96,11 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let (appliance, writer) = appliance::start::start(
         dir.disk.clone(),
         clock.clone(),
-        appliance::Settings { sync_budget: settings.sync_budget, ..appliance::Settings::default() },
+        appliance::Settings {
+            sync_budget: settings.sync_budget,
+            buffer: settings.buffer,
+            ..appliance::Settings::default()
+        },
         on_fault,
     )?;
     let recovered = patiently(|| appliance.recover()).await?;

@@ -23,7 +23,8 @@
 //!                    writes them beside redb's part), apply (a batch into redb's table); kinds: a
 //!                    file per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
-//!                    delivery, outcome (the outcome table), retry, breaker, signature, target
+//!                    delivery, outcome (the outcome table), retry, breaker, gate (straight in or
+//!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns

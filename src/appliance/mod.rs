@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod buffer_settings;
 pub mod callbacks;
 pub mod entries;
 pub mod fleet;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
 use crate::engine::hub::Hub;
+use crate::model::buffer::BufferSettings;
 use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Snapshot;
 use crate::store::fault::{Fault, Stop};
@@ -42,6 +44,7 @@ pub struct Appliance {
     clock: Arc<dyn Clock>,
     settings: Arc<Settings>,
     presence: Arc<presence::Presence>,
+    gate: Arc<buffer_settings::GateKeeper>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -54,17 +57,29 @@ pub struct Settings {
     pub sync_budget: Span,
     /// Largest payload, context, metadata or output, in bytes.
     pub payload_bytes_max: usize,
+    /// The buffer's numbers and switches until they are set while it runs.
+    pub buffer: BufferSettings,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { sync_budget: SYNC_BUDGET_DEFAULT, payload_bytes_max: 1 << 20 }
+        Settings {
+            sync_budget: SYNC_BUDGET_DEFAULT,
+            payload_bytes_max: 1 << 20,
+            buffer: BufferSettings::default(),
+        }
     }
 }
 
 impl Appliance {
-    pub fn new(handle: Handle, clock: Arc<dyn Clock>, settings: Settings) -> Appliance {
-        Appliance { handle, clock, settings: Arc::new(settings), presence: Arc::default() }
+    pub fn new(
+        handle: Handle,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        gate: buffer_settings::GateKeeper,
+    ) -> Appliance {
+        let (settings, gate) = (Arc::new(settings), Arc::new(gate));
+        Appliance { handle, clock, settings, presence: Arc::default(), gate }
     }
 
     pub fn now(&self) -> Time {

@@ -10,6 +10,7 @@ use crate::ledger::ask::newest::newest_id;
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
+use super::buffer_settings::GateKeeper;
 use super::{Appliance, Settings};
 
 /// Starts the writer over `disk`. Ids only grow, also across restarts and clock steps.
@@ -20,9 +21,12 @@ pub fn start(
     on_fault: OnFault,
 ) -> Result<(Appliance, Writer), Fault> {
     let mut minter = Minter::new(Entropy::from_system());
-    if let Some(newest) = newest_id(&disk.snapshot()?)? {
+    let snapshot = disk.snapshot()?;
+    if let Some(newest) = newest_id(&snapshot)? {
         minter.stay_above(newest);
     }
+    let gate = GateKeeper::load(&snapshot, &settings.buffer)?;
+    drop(snapshot);
     let (handle, writer) = writer::start(disk, clock.clone(), minter, on_fault);
-    Ok((Appliance::new(handle, clock, settings), writer))
+    Ok((Appliance::new(handle, clock, settings, gate), writer))
 }

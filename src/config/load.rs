@@ -25,11 +25,13 @@ pub fn load(
             set(&mut table, &key.to_ascii_lowercase().replace("__", "."), &text)?;
         }
     }
-    let shown = Value::Table(table);
-    shown.try_into().map_err(|error: toml::de::Error| {
-        let text = error.message().to_owned();
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
         let place = file.map_or("environment".to_owned(), |path| path.display().to_string());
-        BadSetting { key: place, message: text }
+        let key = match error.path().to_string() {
+            path if path == "." => place,
+            path => path,
+        };
+        BadSetting { key, message: error.inner().message().to_owned() }
     })
 }
 
@@ -68,6 +70,7 @@ fn set(table: &mut Table, key: &str, text: &str) -> Result<(), BadSetting> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Span;
 
     fn env(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
         let pairs: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -91,6 +94,36 @@ mod tests {
     }
 
     #[test]
+    fn buffer_is_set_by_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.toml");
+        let text = "[buffer]\nenabled = true\nwindow = '1s'\n[buffer.sweep]\nenabled = true\n";
+        std::fs::write(&file, text).unwrap();
+        let env = env(&[
+            ("TIDEGATE_BUFFER__THRESHOLD", "7"),
+            ("TIDEGATE_BUFFER__HOLD", "250ms"),
+            ("TIDEGATE_BUFFER__SHADOW", "false"),
+            ("TIDEGATE_BUFFER__DRAINER__CONCURRENCY", "9"),
+        ]);
+        let buffer = load(Some(&file), env).unwrap().check().unwrap().buffer;
+        let mut expected = crate::model::buffer::BufferSettings::default();
+        (expected.enabled, expected.sweep.enabled) = (true, true);
+        (expected.window, expected.hold) = (Span::from_secs(1), Span::from_millis(250));
+        (expected.threshold, expected.drainer.concurrency) = (7, 9);
+        assert_eq!(buffer, expected);
+    }
+
+    /// Upstream took any text that is not empty for "on".
+    #[test]
+    fn c12_switches_take_only_true_and_false() {
+        for text in ["0", "1", "yes", "off", "False", ""] {
+            let error = load(None, env(&[("TIDEGATE_BUFFER__ENABLED", text)])).unwrap_err();
+            assert_eq!(error.key, "buffer.enabled", "{text}: {error}");
+            assert!(error.message.contains("expected a boolean"), "{error}");
+        }
+    }
+
+    #[test]
     fn bad_settings_are_named() {
         for (pairs, needle) in [
             (&[("TIDEGATE_SERVER__HTPP", "x")][..], "htpp"),
@@ -100,6 +133,14 @@ mod tests {
             (&[("TIDEGATE_STORE__CACHE_MIB", "many")], "invalid type"),
             (&[("TIDEGATE_PUSH__ALLOW", "10.0.0.0/99")], "push.allow"),
             (&[("TIDEGATE_PUSH__SYNC_BUDGET", "2h")], "push.sync_budget"),
+            (&[("TIDEGATE_BUFFER__TRESHOLD", "1")], "treshold"),
+            (&[("TIDEGATE_BUFFER__THRESHOLD", "0")], "`buffer.threshold`: expected 1 to"),
+            (&[("TIDEGATE_BUFFER__THRESHOLD", "-1")], "`buffer.threshold`: invalid value"),
+            (&[("TIDEGATE_BUFFER__HOLD", "soon")], "`buffer.hold`"),
+            (
+                &[("TIDEGATE_BUFFER__DRAINER__MAX_ATTEMPTS", "101")],
+                "`buffer.drainer.max_attempts`: expected 1 to 100, got 101",
+            ),
         ] {
             let error = load(None, env(pairs)).and_then(Written::check).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");

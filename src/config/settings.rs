@@ -10,6 +10,7 @@ use crate::appliance::SYNC_BUDGET_DEFAULT;
 use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
+use crate::model::buffer::{BufferSettings, Patch};
 use crate::model::target::AllowList;
 use crate::model::task::{Source, Task};
 
@@ -28,6 +29,8 @@ pub struct Written {
     pub store: WrittenStore,
     pub push: WrittenPush,
     pub streams: WrittenStreams,
+    /// The burst buffer, until it is set through the API: what was set there wins.
+    pub buffer: Patch,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
 }
 
@@ -113,6 +116,7 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     pub sync_budget: Span,
     pub floors: Floors,
+    pub buffer: BufferSettings,
     pub tasks: Vec<Task>,
 }
 
@@ -137,6 +141,18 @@ fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr,
         )));
     }
     Ok(address)
+}
+
+/// The buffer's defaults with what is written over them.
+fn check_buffer(written: &Patch) -> Result<BufferSettings, BadSetting> {
+    let settings = written.over(&BufferSettings::default());
+    settings.validate().map_err(|refusal| {
+        let field = refusal.details.as_ref().and_then(|details| details["field"].as_str());
+        let field = field.unwrap_or_default();
+        let message = refusal.message.replacen(&format!("`{field}`: "), "", 1);
+        BadSetting { key: format!("buffer.{field}"), message }
+    })?;
+    Ok(settings)
 }
 
 impl Written {
@@ -179,6 +195,7 @@ impl Written {
             ca_file: self.push.ca_file,
             sync_budget,
             floors: self.streams.check()?,
+            buffer: check_buffer(&self.buffer)?,
             tasks,
         })
     }

@@ -2,8 +2,10 @@
 
 pub mod address;
 pub mod breaker;
+pub mod buffer;
 pub mod delivery;
 pub mod endpoint;
+pub mod gate;
 pub mod notice;
 pub mod outcome;
 pub mod refusal;

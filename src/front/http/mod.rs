@@ -1,6 +1,7 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
 pub mod body;
+pub mod buffer;
 pub mod callbacks;
 pub mod deadline;
 pub mod describe;

@@ -1,6 +1,7 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod buffer;
 mod streams;
 
 use axum::routing::{delete, get, post, put};
@@ -47,6 +48,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
     ),
+    (
+        "buffer",
+        "Buffer",
+        "The burst buffer takes runs that come faster than they can be made real, at once and durably, and makes them real in turn. It is off unless switched on.",
+    ),
     ("outbox", "Outbox", "What Tidegate still has to deliver, what is out, and what gave up."),
     (
         "endpoints",
@@ -62,11 +68,12 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &joined::<{ MAIN.len() + streams::STREAMS.len() }>();
+pub const OPERATIONS: &[Operation] =
+    &joined::<{ MAIN.len() + streams::STREAMS.len() + buffer::BUFFER.len() }>();
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, streams::STREAMS];
+    let parts = [MAIN, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {

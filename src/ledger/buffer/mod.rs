@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod drain;
 pub mod rotate;
+pub mod settings;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
 pub mod attempt;
+pub mod buffer_settings;
 pub mod buffered;
 pub mod callback;
 pub mod count;
