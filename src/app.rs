@@ -126,6 +126,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::drain::run(appliance.clone(), stop.clone())),
     ];
     door.open(router(Front {
         appliance: appliance.clone(),

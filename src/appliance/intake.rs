@@ -34,7 +34,7 @@ impl Appliance {
                 return Ok(Created::Kept { run, cached: true });
             }
         }
-        let receipt = self.call_sized(submit.bytes(), move |tx| acts::submit(tx, submit)).await?;
+        let receipt = self.submit_or_buffer(submit).await?;
         let waits = receipt.flush && wait && receipt.run.status == Status::Queued;
         if !waits {
             return Ok(Created::Kept { run: receipt.run, cached: receipt.cached });

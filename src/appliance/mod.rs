@@ -4,6 +4,8 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod buffer;
+pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
 pub mod entries;
@@ -45,6 +47,7 @@ pub struct Appliance {
     settings: Arc<Settings>,
     presence: Arc<presence::Presence>,
     gate: Arc<buffer_settings::GateKeeper>,
+    flow: Arc<buffer_flow::Flow>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -79,7 +82,8 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (settings, gate) = (Arc::new(settings), Arc::new(gate));
-        Appliance { handle, clock, settings, presence: Arc::default(), gate }
+        let (presence, flow) = (Arc::default(), Arc::default());
+        Appliance { handle, clock, settings, presence, gate, flow }
     }
 
     pub fn now(&self) -> Time {
@@ -103,6 +107,11 @@ impl Appliance {
     /// What the writer measures of itself.
     pub fn writer_figures(&self) -> crate::engine::gauges::WriterFigures {
         self.handle.gauges().look()
+    }
+
+    /// Commands that the writer has committed since its start.
+    pub fn commands_done(&self) -> u64 {
+        self.handle.gauges().commands.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Sends an act to the writer and waits for its durable answer.

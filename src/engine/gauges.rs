@@ -16,6 +16,8 @@ pub struct Gauges {
     pub read_only: AtomicBool,
     /// Readers that wait.
     pub parked: AtomicUsize,
+    /// Microseconds of the latest commit.
+    latest_commit: AtomicU64,
     recent: Mutex<Recent>,
 }
 
@@ -45,6 +47,7 @@ impl Gauges {
     pub fn committed(&self, took: Duration, commands: usize) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        self.latest_commit.store(took.as_micros() as u64, Ordering::Relaxed);
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         if recent.micros.len() < COMMITS_KEPT {
@@ -56,6 +59,11 @@ impl Gauges {
             recent.sizes[at] = commands as u32;
         }
         recent.next = (recent.next + 1) % COMMITS_KEPT;
+    }
+
+    /// How long the latest commit took, from taking its commands to releasing their answers.
+    pub fn latest_commit(&self) -> Duration {
+        Duration::from_micros(self.latest_commit.load(Ordering::Relaxed))
     }
 
     pub fn look(&self) -> WriterFigures {

@@ -96,6 +96,12 @@ impl Handle {
         }
     }
 
+    /// Messages that wait for the writer.
+    pub fn queued(&self) -> usize {
+        let queue = self.shared.queue.read().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().map_or(0, Sender::len)
+    }
+
     /// A name for a reader that may wait.
     pub fn token(&self) -> Token {
         self.shared.tokens.fetch_add(1, Ordering::Relaxed) + 1

@@ -6,10 +6,14 @@ use crate::store::key::{Key, last_id};
 use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
+/// Tables whose keys end with an id that was minted for them.
+const NAMED: [Table; 6] =
+    [Table::Run, Table::Buffered, Table::BufferDead, Table::Outbox, Table::DeadById, Table::Notice];
+
 /// `None` in a fresh store.
 pub fn newest_id(rows: &dyn Rows) -> Result<Option<Id>, Fault> {
     let mut newest = None;
-    for table in [Table::Run, Table::Outbox, Table::DeadById, Table::Notice] {
+    for table in NAMED {
         let span = Span::prefix(&Key::new(table)).newest_first();
         if let Some(key) = first_key(rows, &span)? {
             newest = newest.max(Some(last_id(&key)?));

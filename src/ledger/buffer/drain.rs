@@ -5,7 +5,10 @@
 //! An entry that cannot become what its caller asked for becomes a run that says so: every accepted
 //! id ends as a visible run. Only bytes that are no entry at all go to a list for people.
 
+use std::collections::BTreeMap;
+
 use crate::base::id::Id;
+use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::ledger::outbox;
 use crate::ledger::runs::submit::{delivery_of, no_task};
@@ -40,6 +43,8 @@ pub struct Drained {
     pub dead: usize,
     /// Their place in the queue pointed at nothing.
     pub gone: usize,
+    /// How many left the queue of each env.
+    pub envs: BTreeMap<(Name, Name), u32>,
 }
 
 impl Drained {
@@ -58,6 +63,7 @@ pub fn drain(
     let mut drained = Drained::default();
     for pick in plan(tx, &mut rotation, count)? {
         take_out(tx, &pick, attempts_max, &mut drained)?;
+        *drained.envs.entry((pick.org, pick.env)).or_default() += 1;
     }
     Ok((drained, rotation))
 }

@@ -1,0 +1,188 @@
+//! The burst buffer: in through the gate, out by the drain, and how it stands.
+
+use crate::base::name::Name;
+use crate::base::time::{Span, Time};
+use crate::ledger::buffer::accept::{Caps, accept};
+use crate::ledger::buffer::drain::drain;
+use crate::ledger::runs::submit::Receipt;
+use crate::model::gate::{Decision, EngineLoad};
+use crate::model::refusal::Refusal;
+use crate::store::fault::Fault;
+use crate::store::kinds::{buffered, count};
+use crate::store::rows::{Rows, counter};
+
+use super::buffer_flow::FlowRates;
+use super::buffer_settings::Call;
+use super::intake::Submit;
+use super::{Appliance, unreadable};
+
+pub use crate::ledger::buffer::drain::Drained;
+pub use crate::ledger::buffer::rotate::Rotation;
+pub use crate::store::kinds::buffered::Dead;
+
+/// Envs of which the state of the buffer is told; the fullest of [`ENVS_LOOKED_AT_MAX`].
+pub const ENVS_SHOWN_MAX: usize = 200;
+/// Envs that are looked at for it.
+const ENVS_LOOKED_AT_MAX: usize = 5_000;
+/// Entries that cannot be read, as far as they are shown.
+const DEAD_SHOWN_MAX: usize = 100;
+/// When a caller may come again that met a full buffer: one that is drained has room soon.
+const RETRY_AFTER: Span = Span::from_secs(2);
+const RETRY_AFTER_UNDRAINED: Span = Span::from_secs(30);
+
+/// One env in the buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvState {
+    pub org: Name,
+    pub env: Name,
+    pub depth: u64,
+    pub bytes: u64,
+    /// When the oldest entry of its queue was accepted.
+    pub oldest_at: Option<Time>,
+    pub rates: FlowRates,
+    /// Its new runs are diverted until then.
+    pub held_until: Option<Time>,
+    pub stale: u64,
+}
+
+impl EnvState {
+    /// How long until it is empty, if it goes on like this; `None` when it does not shrink.
+    pub fn empty_in(&self) -> Option<Span> {
+        let shrinks = self.rates.drained - self.rates.accepted;
+        (shrinks > 0.0).then(|| Span((self.depth as f64 / shrinks * 1_000.0) as i64))
+    }
+}
+
+/// How the buffer stands.
+#[derive(Clone, Debug, Default)]
+pub struct BufferState {
+    pub depth: u64,
+    pub bytes: u64,
+    /// Fullest first.
+    pub envs: Vec<EnvState>,
+    /// There are more envs than are told.
+    pub envs_more: bool,
+    /// Entries that cannot be read, newest first.
+    pub dead: Vec<(crate::base::id::RunId, Dead)>,
+}
+
+impl Appliance {
+    /// Creates a run at once or takes it into the buffer, as the gate says.
+    pub(super) async fn submit_or_buffer(&self, submit: Submit) -> Result<Receipt, Refusal> {
+        let bytes = submit.bytes();
+        if !self.gate().is_enabled() || !self.is_diverted(&submit)? {
+            return self
+                .call_sized(bytes, move |tx| crate::ledger::runs::submit::submit(tx, submit))
+                .await;
+        }
+        let caps = self.caps();
+        let receipt = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
+        if receipt.run.buffered && !receipt.cached {
+            let of = (&receipt.run.org, &receipt.run.env);
+            self.flow.count(of, receipt.run.created_at, 1, 0);
+        }
+        Ok(receipt)
+    }
+
+    fn is_diverted(&self, submit: &Submit) -> Result<bool, Refusal> {
+        let backlog = counter(&self.snapshot()?, &count::buffered_of(&submit.org, &submit.env))
+            .map_err(unreadable)?;
+        let decision = self.gate().decide(
+            &Call {
+                org: &submit.org,
+                env: &submit.env,
+                is_batch_item: false,
+                // Known when the task is read: such a run is never buffered by the act.
+                waits_for_delivery: false,
+                backlog: u64::try_from(backlog).unwrap_or(0),
+                load: self.engine_load(),
+            },
+            self.now(),
+        );
+        if let Decision::Shadow(reason) = decision {
+            let reason = reason.as_str();
+            tracing::debug!(org = %submit.org, env = %submit.env, reason, "would be buffered");
+        }
+        Ok(matches!(decision, Decision::Divert(_)))
+    }
+
+    /// How busy the writer is.
+    pub fn engine_load(&self) -> EngineLoad {
+        EngineLoad {
+            queued: self.handle.queued() as u64,
+            commit: Span(self.handle.gauges().latest_commit().as_millis() as i64),
+        }
+    }
+
+    fn caps(&self) -> Caps {
+        let settings = self.gate().settings();
+        Caps {
+            env_max: settings.env_max,
+            total_max: settings.total_max,
+            env_bytes_max: settings.env_bytes_max,
+            total_bytes_max: settings.total_bytes_max,
+            age_max: settings.age_max,
+            retry_after: match settings.drainer.enabled {
+                true => RETRY_AFTER,
+                false => RETRY_AFTER_UNDRAINED,
+            },
+        }
+    }
+
+    /// Makes the next entries real, at most `count`: one slice of the drain.
+    pub async fn drain_buffer(
+        &self,
+        rotation: Rotation,
+        count: usize,
+        attempts_max: u32,
+    ) -> Result<(Drained, Rotation), Refusal> {
+        let (drained, rotation) =
+            self.call(move |tx| drain(tx, rotation, count, attempts_max)).await?;
+        let now = self.now();
+        for ((org, env), taken) in &drained.envs {
+            self.flow.count((org, env), now, 0, *taken);
+        }
+        Ok((drained, rotation))
+    }
+
+    /// How the buffer stands.
+    pub fn buffer_state(&self) -> Result<BufferState, Refusal> {
+        let view = self.snapshot()?;
+        self.state_of(&view).map_err(unreadable)
+    }
+
+    fn state_of(&self, view: &dyn Rows) -> Result<BufferState, Fault> {
+        let number = |key| Ok::<_, Fault>(u64::try_from(counter(view, &key)?).unwrap_or(0));
+        let found = count::buffered_envs(view, ENVS_LOOKED_AT_MAX + 1)?;
+        let mut envs_more = found.len() > ENVS_LOOKED_AT_MAX;
+        let mut depths = Vec::with_capacity(found.len());
+        for (org, env) in found {
+            depths.push((number(count::buffered_of(&org, &env))?, org, env));
+        }
+        depths.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2))));
+        envs_more |= depths.len() > ENVS_SHOWN_MAX;
+        depths.truncate(ENVS_SHOWN_MAX);
+        let now = self.now();
+        let mut envs = Vec::with_capacity(depths.len());
+        for (depth, org, env) in depths {
+            let oldest = buffered::next(view, (&org, &env), None, 1)?;
+            envs.push(EnvState {
+                depth,
+                bytes: number(count::buffered_bytes_of(&org, &env))?,
+                oldest_at: oldest.first().map(|id| id.time()),
+                rates: self.flow.rates((&org, &env), now),
+                held_until: self.gate().held_until(&org, &env, now).filter(|until| *until > now),
+                stale: 0,
+                org,
+                env,
+            });
+        }
+        Ok(BufferState {
+            depth: number(count::buffered())?,
+            bytes: number(count::buffered_bytes())?,
+            envs,
+            envs_more,
+            dead: buffered::dead(view, DEAD_SHOWN_MAX)?,
+        })
+    }
+}

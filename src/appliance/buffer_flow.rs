@@ -1,0 +1,123 @@
+//! How fast each env fills the buffer and is drained, over the last seconds; in memory.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::name::Name;
+use crate::base::time::Time;
+
+/// Whole seconds that a rate looks back on.
+const SECONDS: i64 = 10;
+/// The running second as well.
+const BUCKETS: usize = SECONDS as usize + 1;
+/// Envs that are remembered; beyond them those forgotten first that were idle.
+const ENVS_MAX: usize = 10_000;
+
+/// Counts by env and second.
+#[derive(Debug, Default)]
+pub struct Flow {
+    envs: Mutex<HashMap<(Name, Name), Buckets>>,
+}
+
+/// Per second, over the last ten.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FlowRates {
+    pub accepted: f64,
+    pub drained: f64,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    /// The second of the latest count.
+    latest: i64,
+    accepted: [u32; BUCKETS],
+    drained: [u32; BUCKETS],
+}
+
+impl Buckets {
+    /// Empties the seconds in which nothing was counted. A clock that steps back starts anew.
+    fn move_to(&mut self, second: i64) {
+        if second < self.latest || second - self.latest >= BUCKETS as i64 {
+            (self.accepted, self.drained) = Default::default();
+        } else {
+            for passed in self.latest + 1..=second {
+                let at = passed.rem_euclid(BUCKETS as i64) as usize;
+                (self.accepted[at], self.drained[at]) = (0, 0);
+            }
+        }
+        self.latest = second;
+    }
+
+    fn rates(&self, second: i64) -> FlowRates {
+        if second < self.latest {
+            return FlowRates::default();
+        }
+        let whole = (second - SECONDS).max(self.latest - SECONDS)..second.min(self.latest + 1);
+        let sum = |of: &[u32; BUCKETS]| {
+            let counts = whole.clone().map(|at| of[at.rem_euclid(BUCKETS as i64) as usize]);
+            counts.map(f64::from).sum::<f64>() / SECONDS as f64
+        };
+        FlowRates { accepted: sum(&self.accepted), drained: sum(&self.drained) }
+    }
+}
+
+impl Flow {
+    pub fn count(&self, (org, env): (&Name, &Name), now: Time, accepted: u32, drained: u32) {
+        let second = now.0.div_euclid(1_000);
+        let mut envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (org.clone(), env.clone());
+        if envs.len() >= ENVS_MAX && !envs.contains_key(&key) {
+            envs.retain(|_, buckets| (0..=SECONDS).contains(&(second - buckets.latest)));
+            if envs.len() >= ENVS_MAX {
+                return;
+            }
+        }
+        let buckets = envs.entry(key).or_default();
+        buckets.move_to(second);
+        let at = second.rem_euclid(BUCKETS as i64) as usize;
+        buckets.accepted[at] = buckets.accepted[at].saturating_add(accepted);
+        buckets.drained[at] = buckets.drained[at].saturating_add(drained);
+    }
+
+    pub fn rates(&self, (org, env): (&Name, &Name), now: Time) -> FlowRates {
+        let envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        let buckets = envs.get(&(org.clone(), env.clone()));
+        buckets.map_or_else(FlowRates::default, |buckets| buckets.rates(now.0.div_euclid(1_000)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env() -> (Name, Name) {
+        (Name::new("acme").unwrap(), Name::new("prod").unwrap())
+    }
+
+    #[test]
+    fn rates_are_over_the_last_whole_seconds() {
+        let (flow, (org, env)) = (Flow::default(), env());
+        let of = (&org, &env);
+        let at = |second: i64| Time(second * 1_000 + 500);
+        assert_eq!(flow.rates(of, at(100)), FlowRates::default());
+        for second in 100..110 {
+            flow.count(of, at(second), 30, 10);
+        }
+        // The running second does not count, or every rate would begin low.
+        assert_eq!(flow.rates(of, at(109)), FlowRates { accepted: 27.0, drained: 9.0 });
+        assert_eq!(flow.rates(of, at(110)), FlowRates { accepted: 30.0, drained: 10.0 });
+        assert_eq!(flow.rates(of, at(115)).accepted, 15.0);
+        assert_eq!(flow.rates(of, at(121)), FlowRates::default());
+        flow.count(of, at(200), 10, 0);
+        assert_eq!(flow.rates(of, at(201)), FlowRates { accepted: 1.0, drained: 0.0 });
+    }
+
+    #[test]
+    fn clock_that_steps_back_starts_anew() {
+        let (flow, (org, env)) = (Flow::default(), env());
+        flow.count((&org, &env), Time(500_000), 100, 0);
+        assert_eq!(flow.rates((&org, &env), Time(100_000)), FlowRates::default());
+        flow.count((&org, &env), Time(100_000), 10, 0);
+        assert_eq!(flow.rates((&org, &env), Time(101_000)).accepted, 1.0);
+    }
+}
