@@ -2,6 +2,7 @@
 //! and over the Redis protocol, and prints what it measured beside the fsync rate of the disk. With
 //! `--against` it drives servers that speak the Redis protocol instead.
 
+mod burst;
 mod figures;
 mod stages;
 mod streams;
@@ -33,6 +34,9 @@ enum Stage {
     Get,
     /// First page of every filter, and deep pages, over HTTP.
     List,
+    /// A burst of one env beside another that works quietly, with the buffer and without, and the
+    /// drain of the buffer.
+    Burst,
     /// Entries added to a stream in pipelines, over the Redis protocol.
     Xadd,
     /// Entries added, read by a group and acknowledged, over the Redis protocol.
@@ -238,6 +242,9 @@ impl Bench {
             for figures in world.lists().await? {
                 show(figures);
             }
+        }
+        if self.wants(Stage::Burst) {
+            world.burst().run(show).await?;
         }
         if let Some(streams) = streams {
             let streams = streams.on(Server::here(app.redis));

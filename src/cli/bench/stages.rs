@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::burst::Burst;
 use super::figures::Figures;
 use super::wire::{self, Client};
 use crate::app::App;
@@ -39,7 +40,7 @@ pub struct World {
     payload: Arc<str>,
 }
 
-fn name(text: &str) -> Name {
+pub fn name(text: &str) -> Name {
     Name::new(text).expect("names of the bench are plain")
 }
 
@@ -117,6 +118,12 @@ impl World {
     fn finished(&self) -> Result<u64, String> {
         let totals = self.appliance.totals().map_err(|refusal| refusal.to_string())?;
         Ok(totals.finished as u64)
+    }
+
+    /// What the burst is measured with.
+    pub fn burst(&self) -> Burst {
+        let (appliance, payload) = (self.appliance.clone(), self.payload.clone());
+        Burst { appliance, http: self.http, payload }
     }
 
     pub async fn create(&self, clients: usize) -> Result<Figures, String> {
@@ -299,13 +306,13 @@ fn id_of(answer: &[u8]) -> RunId {
 
 /// Times and errors of one client.
 #[derive(Default)]
-struct Times {
-    micros: Vec<u32>,
-    errors: u64,
+pub struct Times {
+    pub micros: Vec<u32>,
+    pub errors: u64,
 }
 
 impl Times {
-    fn note(&mut self, watch: Stopwatch, good: bool) {
+    pub fn note(&mut self, watch: Stopwatch, good: bool) {
         if good {
             self.micros.push(u32::try_from(watch.elapsed().as_micros()).unwrap_or(u32::MAX));
         } else {
@@ -314,7 +321,12 @@ impl Times {
     }
 }
 
-async fn gather(what: &str, clients: usize, whole: Stopwatch, tasks: JoinSet<Times>) -> Figures {
+pub async fn gather(
+    what: &str,
+    clients: usize,
+    whole: Stopwatch,
+    tasks: JoinSet<Times>,
+) -> Figures {
     let mut micros = Vec::new();
     let mut errors = 0;
     for times in tasks.join_all().await {
