@@ -6,12 +6,12 @@ use crate::ledger::buffer::accept::{Caps, accept};
 use crate::ledger::buffer::drain::drain;
 use crate::ledger::runs::submit::Receipt;
 use crate::model::gate::{Decision, EngineLoad};
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Code, Refusal};
 use crate::store::fault::Fault;
 use crate::store::kinds::{buffered, count};
 use crate::store::rows::{Rows, counter};
 
-use super::buffer_flow::FlowRates;
+use super::buffer_flow::{Backlog, FlowRates};
 use super::buffer_settings::Call;
 use super::intake::Submit;
 use super::{Appliance, unreadable};
@@ -70,23 +70,21 @@ impl Appliance {
     /// Creates a run at once or takes it into the buffer, as the gate says.
     pub(super) async fn submit_or_buffer(&self, submit: Submit) -> Result<Receipt, Refusal> {
         let bytes = submit.bytes();
-        if !self.gate().is_enabled() || !self.is_diverted(&submit)? {
+        if !self.gate().is_enabled() || !self.is_diverted(&submit) {
             return self
                 .call_sized(bytes, move |tx| crate::ledger::runs::submit::submit(tx, submit))
                 .await;
         }
-        let caps = self.caps();
-        let receipt = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
-        if receipt.run.buffered && !receipt.cached {
-            let of = (&receipt.run.org, &receipt.run.env);
-            self.flow.count(of, receipt.run.created_at, 1, 0);
+        let caps = self.caps(&submit)?;
+        let accepted = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
+        let run = &accepted.receipt.run;
+        if let Some(waiting) = accepted.waiting {
+            self.flow.accepted((&run.org, &run.env), run.created_at, waiting);
         }
-        Ok(receipt)
+        Ok(accepted.receipt)
     }
 
-    fn is_diverted(&self, submit: &Submit) -> Result<bool, Refusal> {
-        let backlog = counter(&self.snapshot()?, &count::buffered_of(&submit.org, &submit.env))
-            .map_err(unreadable)?;
+    fn is_diverted(&self, submit: &Submit) -> bool {
         let decision = self.gate().decide(
             &Call {
                 org: &submit.org,
@@ -94,7 +92,7 @@ impl Appliance {
                 is_batch_item: false,
                 // Known when the task is read: such a run is never buffered by the act.
                 waits_for_delivery: false,
-                backlog: u64::try_from(backlog).unwrap_or(0),
+                backlog: self.flow.backlog((&submit.org, &submit.env)).waiting,
                 load: self.engine_load(),
             },
             self.now(),
@@ -103,7 +101,7 @@ impl Appliance {
             let reason = reason.as_str();
             tracing::debug!(org = %submit.org, env = %submit.env, reason, "would be buffered");
         }
-        Ok(matches!(decision, Decision::Divert(_)))
+        matches!(decision, Decision::Divert(_))
     }
 
     /// How busy the writer is.
@@ -114,19 +112,44 @@ impl Appliance {
         }
     }
 
-    fn caps(&self) -> Caps {
+    /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
+    fn caps(&self, submit: &Submit) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
-        Caps {
+        let retry_after = match settings.drainer.enabled {
+            true => RETRY_AFTER,
+            false => RETRY_AFTER_UNDRAINED,
+        };
+        let Submit { org, env, .. } = submit;
+        let oldest_at = self.flow.backlog((org, env)).oldest_at;
+        let age = oldest_at.map_or(Span::ZERO, |at| self.now().since(at));
+        if age > settings.age_max {
+            let message = format!(
+                "the buffer is full: the oldest run of `{org}/{env}` has waited for {age}, at most {}; \
+                 nothing was taken",
+                settings.age_max
+            );
+            return Err(Refusal::new(Code::LimitBuffer, message).retry_after(retry_after));
+        }
+        Ok(Caps {
             env_max: settings.env_max,
             total_max: settings.total_max,
             env_bytes_max: settings.env_bytes_max,
             total_bytes_max: settings.total_bytes_max,
-            age_max: settings.age_max,
-            retry_after: match settings.drainer.enabled {
-                true => RETRY_AFTER,
-                false => RETRY_AFTER_UNDRAINED,
-            },
-        }
+            retry_after,
+        })
+    }
+
+    /// Brings what the gate knows of the buffer in line with the store.
+    pub fn look_at_buffer(&self) -> Result<(), Refusal> {
+        let now = self.now();
+        let state = self.buffer_state()?;
+        let backlog = |env: EnvState| {
+            let known = Backlog { waiting: env.depth, oldest_at: env.oldest_at };
+            ((env.org, env.env), known)
+        };
+        let at_all = !state.envs_more;
+        self.flow.looked(state.envs.into_iter().map(backlog).collect(), at_all, now);
+        Ok(())
     }
 
     /// Makes the next entries real, at most `count`: one slice of the drain.
@@ -140,7 +163,7 @@ impl Appliance {
             self.call(move |tx| drain(tx, rotation, count, attempts_max)).await?;
         let now = self.now();
         for ((org, env), taken) in &drained.envs {
-            self.flow.count((org, env), now, 0, *taken);
+            self.flow.drained((org, env), now, *taken);
         }
         Ok((drained, rotation))
     }

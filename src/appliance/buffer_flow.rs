@@ -1,4 +1,6 @@
-//! How fast each env fills the buffer and is drained, over the last seconds; in memory.
+//! How each env stands in the buffer, in memory: how fast it fills and is drained over the last
+//! seconds, and, as of the latest look, how many wait and since when. The gate asks here, so that a
+//! burst does not read the store once more for each of its runs.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -26,8 +28,17 @@ pub struct FlowRates {
     pub drained: f64,
 }
 
+/// What waits of an env.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub waiting: u64,
+    /// When the oldest was accepted.
+    pub oldest_at: Option<Time>,
+}
+
 #[derive(Debug, Default)]
 struct Buckets {
+    backlog: Backlog,
     /// The second of the latest count.
     latest: i64,
     accepted: [u32; BUCKETS],
@@ -62,7 +73,31 @@ impl Buckets {
 }
 
 impl Flow {
-    pub fn count(&self, (org, env): (&Name, &Name), now: Time, accepted: u32, drained: u32) {
+    /// A run was accepted; so many of its env wait by now.
+    pub fn accepted(&self, of: (&Name, &Name), now: Time, waiting: u64) {
+        self.count(of, now, |buckets, at| {
+            buckets.accepted[at] = buckets.accepted[at].saturating_add(1);
+            buckets.backlog.waiting = waiting;
+            if waiting == 1 {
+                buckets.backlog.oldest_at = Some(now);
+            }
+        });
+    }
+
+    /// So many runs became real.
+    pub fn drained(&self, of: (&Name, &Name), now: Time, taken: u32) {
+        self.count(of, now, |buckets, at| {
+            buckets.drained[at] = buckets.drained[at].saturating_add(taken);
+            buckets.backlog.waiting = buckets.backlog.waiting.saturating_sub(u64::from(taken));
+        });
+    }
+
+    fn count(
+        &self,
+        (org, env): (&Name, &Name),
+        now: Time,
+        change: impl FnOnce(&mut Buckets, usize),
+    ) {
         let second = now.0.div_euclid(1_000);
         let mut envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (org.clone(), env.clone());
@@ -74,9 +109,30 @@ impl Flow {
         }
         let buckets = envs.entry(key).or_default();
         buckets.move_to(second);
-        let at = second.rem_euclid(BUCKETS as i64) as usize;
-        buckets.accepted[at] = buckets.accepted[at].saturating_add(accepted);
-        buckets.drained[at] = buckets.drained[at].saturating_add(drained);
+        change(buckets, second.rem_euclid(BUCKETS as i64) as usize);
+    }
+
+    /// What a look at the store found. When it was at all envs, others have nothing waiting.
+    pub fn looked(&self, found: HashMap<(Name, Name), Backlog>, at_all: bool, now: Time) {
+        let mut envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (env, buckets) in envs.iter_mut() {
+            if at_all && !found.contains_key(env) {
+                buckets.backlog = Backlog::default();
+            }
+        }
+        for (env, backlog) in found {
+            if envs.len() < ENVS_MAX || envs.contains_key(&env) {
+                let buckets = envs.entry(env).or_default();
+                buckets.move_to(now.0.div_euclid(1_000));
+                buckets.backlog = backlog;
+            }
+        }
+    }
+
+    pub fn backlog(&self, (org, env): (&Name, &Name)) -> Backlog {
+        let envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        let buckets = envs.get(&(org.clone(), env.clone()));
+        buckets.map_or_else(Backlog::default, |buckets| buckets.backlog)
     }
 
     pub fn rates(&self, (org, env): (&Name, &Name), now: Time) -> FlowRates {
@@ -101,23 +157,44 @@ mod tests {
         let at = |second: i64| Time(second * 1_000 + 500);
         assert_eq!(flow.rates(of, at(100)), FlowRates::default());
         for second in 100..110 {
-            flow.count(of, at(second), 30, 10);
+            for waiting in 1..=30 {
+                flow.accepted(of, at(second), waiting);
+            }
+            flow.drained(of, at(second), 10);
         }
         // The running second does not count, or every rate would begin low.
         assert_eq!(flow.rates(of, at(109)), FlowRates { accepted: 27.0, drained: 9.0 });
         assert_eq!(flow.rates(of, at(110)), FlowRates { accepted: 30.0, drained: 10.0 });
         assert_eq!(flow.rates(of, at(115)).accepted, 15.0);
         assert_eq!(flow.rates(of, at(121)), FlowRates::default());
-        flow.count(of, at(200), 10, 0);
-        assert_eq!(flow.rates(of, at(201)), FlowRates { accepted: 1.0, drained: 0.0 });
+        flow.drained(of, at(200), 10);
+        assert_eq!(flow.rates(of, at(201)), FlowRates { accepted: 0.0, drained: 1.0 });
     }
 
     #[test]
     fn clock_that_steps_back_starts_anew() {
         let (flow, (org, env)) = (Flow::default(), env());
-        flow.count((&org, &env), Time(500_000), 100, 0);
+        flow.drained((&org, &env), Time(500_000), 100);
         assert_eq!(flow.rates((&org, &env), Time(100_000)), FlowRates::default());
-        flow.count((&org, &env), Time(100_000), 10, 0);
-        assert_eq!(flow.rates((&org, &env), Time(101_000)).accepted, 1.0);
+        flow.drained((&org, &env), Time(100_000), 10);
+        assert_eq!(flow.rates((&org, &env), Time(101_000)).drained, 1.0);
+    }
+
+    #[test]
+    fn a_look_sets_right_what_was_counted() {
+        let (flow, (org, env)) = (Flow::default(), env());
+        let of = (&org, &env);
+        flow.accepted(of, Time(1_000), 1);
+        flow.accepted(of, Time(2_000), 2);
+        let counted = Backlog { waiting: 2, oldest_at: Some(Time(1_000)) };
+        assert_eq!(flow.backlog(of), counted);
+        flow.drained(of, Time(2_500), 5);
+        assert_eq!(flow.backlog(of).waiting, 0);
+        flow.looked(HashMap::from([((org.clone(), env.clone()), counted)]), true, Time(3_000));
+        assert_eq!(flow.backlog(of), counted);
+        flow.looked(HashMap::new(), false, Time(4_000));
+        assert_eq!(flow.backlog(of), counted, "others were looked at");
+        flow.looked(HashMap::new(), true, Time(4_000));
+        assert_eq!(flow.backlog(of), Backlog::default());
     }
 }

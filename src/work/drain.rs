@@ -18,6 +18,8 @@ const REFUSED_LONGEST: Duration = Duration::from_secs(5);
 const OFF_PAUSE: Duration = Duration::from_millis(500);
 /// Nothing waits, and no hint came for so long: it looks anyway.
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
+/// How often what the gate knows of the buffer is brought in line with the store.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// While others write, so many times as long as its slice took is left to them.
 const SHARE_OF_OTHERS: u32 = 2;
 const POLITE_PAUSE_LONGEST: Duration = Duration::from_millis(50);
@@ -26,7 +28,13 @@ const POLITE_PAUSE_LONGEST: Duration = Duration::from_millis(50);
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
     let mut rotation = Rotation::default();
     let mut refused = REFUSED_FIRST;
+    let mut looked: Option<Stopwatch> = None;
     while !stop.is_cancelled() {
+        if looked.is_none_or(|watch| watch.elapsed() >= LOOK_EVERY) {
+            // A store that is opened anew refuses; the next turn looks again.
+            let _ = appliance.look_at_buffer();
+            looked = Some(Stopwatch::start());
+        }
         let drainer = appliance.gate().settings().drainer;
         if !drainer.enabled {
             pause(&stop, OFF_PAUSE).await;

@@ -23,21 +23,32 @@ pub struct Caps {
     pub total_max: u64,
     pub env_bytes_max: u64,
     pub total_bytes_max: u64,
-    /// An env whose oldest entry waits for longer takes no more.
-    pub age_max: Span,
     /// When whoever is refused may come again.
     pub retry_after: Span,
 }
 
+/// What a request for a run came to.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    pub receipt: Receipt,
+    /// Runs of its env that wait by now, if it went into the buffer.
+    pub waiting: Option<u64>,
+}
+
 /// Takes a run into the buffer. A run whose caller waits for its delivery is made at once.
-pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Receipt, Stop> {
+pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Accepted, Stop> {
     let task = match submit::begin(tx, &command)? {
-        Begun::Known(run) => return Ok(Receipt { run: *run, cached: true, flush: false }),
-        Begun::New(task) if submit::is_sync(&task) => return submit::create(tx, command, &task),
+        Begun::Known(run) => {
+            let receipt = Receipt { run: *run, cached: true, flush: false };
+            return Ok(Accepted { receipt, waiting: None });
+        }
+        Begun::New(task) if submit::is_sync(&task) => {
+            return Ok(Accepted { receipt: submit::create(tx, command, &task)?, waiting: None });
+        }
         Begun::New(task) => task,
     };
     let bytes = size_of(&command.body);
-    check_room(tx, (&command.org, &command.env), bytes, caps)?;
+    let before = check_room(tx, (&command.org, &command.env), bytes, caps)?;
     let body = std::mem::take(&mut command.body);
     let mut run = submit::build(tx, command, &body, &task);
     run.buffered = true;
@@ -49,7 +60,8 @@ pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Recei
     let entry = Entry { run, bytes, attempts: 0, waits_until: None, last_error: None };
     buffered::put(tx, &entry);
     tx.notify(Notice::Buffer);
-    Ok(Receipt { run: entry.run, cached: false, flush: false })
+    let receipt = Receipt { run: entry.run, cached: false, flush: false };
+    Ok(Accepted { receipt, waiting: Some(before + 1) })
 }
 
 /// What an entry with this body counts for.
@@ -58,12 +70,13 @@ pub fn size_of(body: &Body) -> u64 {
     HEAD_BYTES + parts.into_iter().flatten().map(|part| part.len() as u64).sum::<u64>()
 }
 
+/// How many runs of the env wait, if there is room for one more.
 fn check_room(
     tx: &Tx<'_>,
     (org, env): (&Name, &Name),
     bytes: u64,
     caps: &Caps,
-) -> Result<(), Stop> {
+) -> Result<u64, Stop> {
     let total = stands_at(tx.counter(&count::buffered())?);
     let refuse = |what: String| {
         let message = format!("the buffer is full: {what}; nothing was taken");
@@ -81,7 +94,7 @@ fn check_room(
     }
     let of_env = stands_at(tx.counter(&count::buffered_of(org, env))?);
     if of_env == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let name = format!("`{org}/{env}`");
     if of_env >= caps.env_max {
@@ -94,16 +107,7 @@ fn check_room(
             "with this one {env_bytes} bytes of {name} would wait, at most {most}"
         ));
     }
-    if let Some(oldest) = buffered::next(tx, (org, env), None, 1)?.first() {
-        let age = tx.now().since(oldest.time());
-        if age > caps.age_max {
-            let most = caps.age_max;
-            return refuse(format!(
-                "the oldest run of {name} has waited for {age}, at most {most}"
-            ));
-        }
-    }
-    Ok(())
+    Ok(of_env)
 }
 
 fn stands_at(count: i64) -> u64 {
