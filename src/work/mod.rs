@@ -5,3 +5,4 @@ pub mod drain;
 pub mod fleet;
 pub mod pulse;
 pub mod purge;
+pub mod sweep;

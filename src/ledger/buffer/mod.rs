@@ -4,6 +4,7 @@ pub mod accept;
 pub mod drain;
 pub mod rotate;
 pub mod settings;
+pub mod sweep;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod buffer_settings;
+pub mod buffer_sweep;
 pub mod buffered;
 pub mod callback;
 pub mod count;

@@ -1,0 +1,393 @@
+//! What the stale sweep of the burst buffer remembers between two passes: where it stands, which
+//! orgs it walks, and how many stale entries it last saw in which env; and where it finds entries.
+//!
+//! All rows are the sweep's own and can be found out again, so one that cannot be read counts as
+//! absent: the sweep begins anew instead of ending the engine. The envs that a cycle visited have
+//! no rows of their own: only an env with a count can be out of date, and its count says in which
+//! cycle it was taken. A sweep of a buffer without stale entries thus writes its cursor and no more.
+
+use std::ops::ControlFlow;
+
+use bincode::{Decode, Encode};
+
+use crate::base::id::{Id, RunId};
+use crate::base::name::Name;
+use crate::base::time::Time;
+use crate::store::codec::{self, Record};
+use crate::store::fault::Fault;
+use crate::store::key::{Key, KeyReader, after_prefix, last_id};
+use crate::store::rows::{Rows, Span, collect_keys, first_key};
+use crate::store::tables::Table;
+use crate::store::tx::Tx;
+
+use super::buffered;
+
+/// Most orgs in the frozen list. Where more have a queue, the next cycle goes on behind the last
+/// of them, so a freeze stays a small write and nobody is left out.
+pub const ORGS_MAX: usize = 1_000;
+
+#[derive(Encode, Decode)]
+struct CursorRow {
+    cycle: u64,
+    orgs: u32,
+    at: u32,
+    after_env: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl Record for CursorRow {
+    const KIND: &'static str = "buffer sweep cursor";
+}
+
+#[derive(Encode, Decode)]
+struct OrgRow {
+    org: String,
+}
+
+impl Record for OrgRow {
+    const KIND: &'static str = "buffer sweep org";
+}
+
+#[derive(Encode, Decode)]
+struct CountRow {
+    entries: u64,
+    oldest: i64,
+    cycle: u64,
+}
+
+impl Record for CountRow {
+    const KIND: &'static str = "buffer sweep count";
+}
+
+/// Where the sweep stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The mark of this cycle, above the marks of all cycles before.
+    pub cycle: u64,
+    /// Length of the frozen list.
+    pub orgs: usize,
+    /// The place in the list of the next org.
+    pub at: usize,
+    /// The next org was begun by the pass before, which came as far as this env.
+    pub after_env: Option<Name>,
+    /// The list begins behind this org; `None` is the first of all.
+    pub from: Option<Name>,
+    /// The list ends with this org because it is full; `None` is the last of all.
+    pub to: Option<Name>,
+}
+
+/// Stale entries of an env.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub entries: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Time,
+    /// The cycle in which it was taken.
+    pub cycle: u64,
+}
+
+const CURSOR: u8 = 1;
+const ORGS: u8 = 2;
+const COUNTS: u8 = 3;
+
+fn cursor_key() -> Key {
+    Key::new(Table::BufferSweep).u8(CURSOR)
+}
+
+fn orgs_key() -> Key {
+    Key::new(Table::BufferSweep).u8(ORGS)
+}
+
+fn org_key(at: usize) -> Key {
+    orgs_key().u32(at as u32)
+}
+
+fn counts_key() -> Key {
+    Key::new(Table::BufferSweep).u8(COUNTS)
+}
+
+fn counts_of_org(org: &Name) -> Key {
+    counts_key().text(org.as_str())
+}
+
+fn count_key(org: &Name, env: &Name) -> Key {
+    counts_of_org(org).text(env.as_str())
+}
+
+/// A row; one that cannot be read counts as absent, a store that cannot be read does not.
+fn load<R: Record>(rows: &dyn Rows, key: &Key) -> Result<Option<R>, Fault> {
+    Ok(rows.get(key.bytes())?.and_then(|bytes| readable(&bytes)))
+}
+
+fn readable<R: Record>(bytes: &[u8]) -> Option<R> {
+    codec::decode(bytes)
+        .inspect_err(|fault| tracing::warn!(error = %fault, "the stale sweep forgets a row"))
+        .ok()
+}
+
+/// Where the sweep stands; at the start of a cycle when nothing is known.
+pub fn cursor(rows: &dyn Rows) -> Result<Cursor, Fault> {
+    let Some(row) = load::<CursorRow>(rows, &cursor_key())? else { return Ok(Cursor::default()) };
+    let named = |text: Option<String>| text.and_then(|text| Name::new(&text).ok());
+    Ok(Cursor {
+        cycle: row.cycle,
+        orgs: row.orgs as usize,
+        at: row.at as usize,
+        after_env: named(row.after_env),
+        from: named(row.from),
+        to: named(row.to),
+    })
+}
+
+pub fn put_cursor(tx: &mut Tx<'_>, cursor: &Cursor) {
+    let text = |name: &Option<Name>| name.as_ref().map(Name::to_string);
+    let row = CursorRow {
+        cycle: cursor.cycle,
+        orgs: cursor.orgs as u32,
+        at: cursor.at as u32,
+        after_env: text(&cursor.after_env),
+        from: text(&cursor.from),
+        to: text(&cursor.to),
+    };
+    tx.put(cursor_key(), &row);
+}
+
+/// The org at this place of the frozen list.
+pub fn org(rows: &dyn Rows, at: usize) -> Result<Option<Name>, Fault> {
+    let row = load::<OrgRow>(rows, &org_key(at))?;
+    Ok(row.and_then(|row| Name::new(&row.org).ok()))
+}
+
+/// Replaces the frozen list.
+pub fn put_orgs(tx: &mut Tx<'_>, orgs: &[Name]) -> Result<(), Fault> {
+    assert!(orgs.len() <= ORGS_MAX, "a list of {} orgs is too long", orgs.len());
+    remove_all(tx, &orgs_key())?;
+    for (at, org) in orgs.iter().enumerate() {
+        tx.put(org_key(at), &OrgRow { org: org.to_string() });
+    }
+    Ok(())
+}
+
+/// The count of an env.
+pub fn count(rows: &dyn Rows, (org, env): (&Name, &Name)) -> Result<Option<Count>, Fault> {
+    Ok(load::<CountRow>(rows, &count_key(org, env))?.map(from_row))
+}
+
+fn from_row(row: CountRow) -> Count {
+    Count { entries: row.entries, oldest: Time(row.oldest), cycle: row.cycle }
+}
+
+/// Sets the count of an env; `None` removes it.
+pub fn put_count(
+    tx: &mut Tx<'_>,
+    (org, env): (&Name, &Name),
+    count: Option<&Count>,
+) -> Result<(), Fault> {
+    let key = count_key(org, env);
+    if let Some(count) = count {
+        assert!(count.entries > 0, "a count of nothing is no row");
+        let (entries, oldest, cycle) = (count.entries, count.oldest.0, count.cycle);
+        tx.put(key, &CountRow { entries, oldest, cycle });
+    } else if tx.get(key.bytes())?.is_some() {
+        // Most envs have none, and a removal of nothing would still be written.
+        tx.remove(key);
+    }
+    Ok(())
+}
+
+/// An org, an env and what was counted there.
+pub type Counted = (Name, Name, Count);
+
+/// At most `limit` counts by name, of orgs after `from` up to and with `to`.
+pub fn counts(
+    rows: &dyn Rows,
+    (from, to): (Option<&Name>, Option<&Name>),
+    limit: usize,
+) -> Result<Vec<Counted>, Fault> {
+    let mut span = Span::prefix(&counts_key());
+    if let Some(from) = from {
+        span.lo = after_prefix(counts_of_org(from).bytes());
+    }
+    if let Some(to) = to {
+        span.hi = after_prefix(counts_of_org(to).bytes());
+    }
+    let mut found = Vec::new();
+    if limit == 0 || span.is_empty() {
+        return Ok(found);
+    }
+    rows.scan(&span, &mut |key, value| {
+        let mut reader = KeyReader::new(key);
+        reader.u8()?;
+        let (org, env) = (super::name(&reader.text()?)?, super::name(&reader.text()?)?);
+        // Of no cycle and of nobody: the next wrap removes it.
+        let row = readable(value).unwrap_or(CountRow { entries: 0, oldest: 0, cycle: 0 });
+        found.push((org, env, from_row(row)));
+        Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(found)
+}
+
+/// Forgets everything.
+pub fn wipe(tx: &mut Tx<'_>) -> Result<(), Fault> {
+    remove_all(tx, &Key::new(Table::BufferSweep))
+}
+
+/// Bounded by what stands there: [`ORGS_MAX`], and the envs in which entries were stale.
+fn remove_all(tx: &mut Tx<'_>, prefix: &Key) -> Result<(), Fault> {
+    for key in collect_keys(tx, &Span::prefix(prefix), usize::MAX)? {
+        tx.remove_raw(key);
+    }
+    Ok(())
+}
+
+/// Where an entry can stand: in the queue of its env, or aside while it backs off.
+const PLACES: [Table; 2] = [Table::BufferQueue, Table::BufferWaits];
+
+/// The first org after the given one that has an entry anywhere.
+pub fn next_org(rows: &dyn Rows, after: Option<&Name>) -> Result<Option<Name>, Fault> {
+    next_name(rows, after, Key::new)
+}
+
+/// The first env of an org after the given one that has an entry anywhere.
+pub fn next_env(rows: &dyn Rows, org: &Name, after: Option<&Name>) -> Result<Option<Name>, Fault> {
+    next_name(rows, after, |place| Key::new(place).text(org.as_str()))
+}
+
+/// The first name behind a prefix in either place: it jumps over the entries between two names.
+fn next_name(
+    rows: &dyn Rows,
+    after: Option<&Name>,
+    prefix: impl Fn(Table) -> Key,
+) -> Result<Option<Name>, Fault> {
+    let mut first = None;
+    for place in PLACES {
+        let prefix = prefix(place);
+        let mut span = Span::prefix(&prefix);
+        if let Some(after) = after {
+            span.lo = after_prefix(prefix.clone().text(after.as_str()).bytes());
+        }
+        if let Some(key) = first_key(rows, &span)? {
+            // The reader skips one byte; the last one of the prefix takes the table's part.
+            let name = super::name(&KeyReader::new(&key[prefix.bytes().len() - 1..]).text()?)?;
+            first = Some(first.map_or(name.clone(), |other: Name| other.min(name)));
+        }
+    }
+    Ok(first)
+}
+
+/// At most `limit` entries of an env with ids before `before`, oldest first; twice as many are read
+/// at most. Only keys are read, so entries that nobody can read count like all others.
+pub fn older(
+    rows: &dyn Rows,
+    (org, env): (&Name, &Name),
+    before: Id,
+    limit: usize,
+) -> Result<Vec<RunId>, Fault> {
+    let mut found = Vec::new();
+    for place in [buffered::waits(org, env), buffered::queue(org, env)] {
+        let span = Span::prefix(&place).before(&place.id(before));
+        for key in collect_keys(rows, &span, limit)? {
+            found.push(last_id(&key)?);
+        }
+    }
+    found.sort();
+    found.truncate(limit);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::entropy::Entropy;
+    use crate::base::id::Minter;
+    use crate::store::changes::Changes;
+    use crate::store::memory::Memory;
+
+    fn n(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn written(write: impl FnOnce(&mut Tx<'_>)) -> Memory {
+        let (mut memory, batch) = (Memory::default(), Changes::default());
+        let mut minter = Minter::new(Entropy::from_seed(1));
+        let mut tx = Tx::new(&memory, &batch, Time(0), &mut minter);
+        write(&mut tx);
+        let changes = tx.into_changes();
+        memory.apply(&changes).unwrap();
+        memory
+    }
+
+    #[test]
+    fn sweep_rows_come_back_as_written() {
+        let cursor = Cursor {
+            cycle: 7,
+            orgs: 2,
+            at: 1,
+            after_env: Some(n("prod")),
+            from: Some(n("a")),
+            to: Some(n("c")),
+        };
+        let count = Count { entries: 3, oldest: Time(-5), cycle: 7 };
+        let memory = written(|tx| {
+            put_cursor(tx, &cursor);
+            put_orgs(tx, &[n("x"), n("y"), n("z")]).unwrap();
+            put_orgs(tx, &[n("b"), n("c")]).unwrap();
+            for org in ["a", "b", "c", "d"] {
+                put_count(tx, (&n(org), &n("prod")), Some(&count)).unwrap();
+            }
+            put_count(tx, (&n("b"), &n("prod")), None).unwrap();
+        });
+        assert_eq!(super::cursor(&memory).unwrap(), cursor);
+        assert_eq!(
+            [0, 1, 2].map(|at| org(&memory, at).unwrap()),
+            [Some(n("b")), Some(n("c")), None]
+        );
+        let range = (cursor.from.as_ref(), cursor.to.as_ref());
+        let found = counts(&memory, range, 9).unwrap();
+        assert_eq!(found, [(n("c"), n("prod"), count)]);
+        assert_eq!(counts(&memory, (None, None), 2).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn sweep_finds_names_and_entries_of_both_places() {
+        let id = |ms: i64| Id::floor_of(Time(ms));
+        let memory = written(|tx| {
+            for (org, env, ms) in [("a", "dev", 1), ("a", "dev", 3), ("c", "prod", 1)] {
+                buffered::enqueue(tx, &n(org), &n(env), id(ms));
+            }
+            for (org, env, ms) in [("a", "dev", 2), ("a", "prod", 1), ("b", "prod", 1)] {
+                tx.mark(buffered::waits(&n(org), &n(env)).id(id(ms)));
+            }
+        });
+        let walk = |next: &dyn Fn(Option<&Name>) -> Option<Name>| {
+            let mut found: Vec<Name> = Vec::new();
+            while let Some(name) = next(found.last()) {
+                found.push(name);
+            }
+            found
+        };
+        let orgs = walk(&|after| next_org(&memory, after).unwrap());
+        assert_eq!(orgs, ["a", "b", "c"].map(n));
+        let envs = walk(&|after| next_env(&memory, &n("a"), after).unwrap());
+        assert_eq!(envs, ["dev", "prod"].map(n));
+        let older =
+            |before, limit| older(&memory, (&n("a"), &n("dev")), id(before), limit).unwrap();
+        assert_eq!(older(4, 9), [id(1), id(2), id(3)]);
+        assert_eq!(older(3, 9), [id(1), id(2)]);
+        assert_eq!(older(4, 2), [id(1), id(2)]);
+    }
+
+    #[test]
+    fn unreadable_sweep_rows_count_as_absent() {
+        let memory = written(|tx| {
+            tx.put_raw(cursor_key(), vec![9, 9, 9]);
+            tx.put_raw(org_key(0), vec![]);
+            tx.put_raw(count_key(&n("a"), &n("prod")), vec![1]);
+        });
+        assert_eq!(cursor(&memory).unwrap(), Cursor::default());
+        assert_eq!(org(&memory, 0).unwrap(), None);
+        let found = counts(&memory, (None, None), 9).unwrap();
+        assert_eq!(found[0].2, Count { entries: 0, oldest: Time(0), cycle: 0 });
+    }
+}
