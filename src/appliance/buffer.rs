@@ -4,6 +4,7 @@ use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::ledger::buffer::accept::{Caps, accept};
 use crate::ledger::buffer::drain::drain;
+use crate::ledger::buffer::sweep;
 use crate::ledger::runs::submit::Receipt;
 use crate::model::gate::{Decision, EngineLoad};
 use crate::model::refusal::{Code, Refusal};
@@ -195,7 +196,7 @@ impl Appliance {
                 oldest_at: oldest.first().map(|id| id.time()),
                 rates: self.flow.rates((&org, &env), now),
                 held_until: self.gate().held_until(&org, &env, now).filter(|until| *until > now),
-                stale: 0,
+                stale: sweep::stale_of(view, (&org, &env))?,
                 org,
                 env,
             });
