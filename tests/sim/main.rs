@@ -7,12 +7,15 @@
 
 mod accidents;
 mod answers;
+mod buffered;
+mod burst;
 mod checks;
 mod command;
 mod disk;
 mod driver;
 mod duties;
 mod entries;
+mod fair;
 mod journal;
 mod machine;
 mod mix;
@@ -21,6 +24,7 @@ mod receivers;
 mod recount;
 mod reference;
 mod shape;
+mod slice;
 mod stories;
 mod streams;
 mod trace;

@@ -56,7 +56,7 @@ impl Reference {
     /// The answer to a command was heard.
     pub fn told(&mut self, command: &Command, said: &Said) {
         match (command, said) {
-            (Command::Submit(submit), Said::Receipt(receipt)) => {
+            (Command::Submit(submit) | Command::Accept(submit, _), Said::Receipt(receipt)) => {
                 self.submitted(submit, &receipt.run, receipt.cached);
                 self.saw(&receipt.run);
             }
@@ -147,6 +147,8 @@ impl Reference {
             ] {
                 assert!(was <= is, "{}: {what} went back from {was} to {is}", run.id);
             }
+            assert_eq!(before.created_at, run.created_at, "{} was created again", run.id);
+            assert!(before.buffered || !run.buffered, "{} went back into the buffer", run.id);
             assert!(before.metadata_version <= run.metadata_version, "metadata went back");
             if from.is_final() && !revived {
                 let end = |run: &Run| {
