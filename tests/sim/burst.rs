@@ -48,6 +48,25 @@ pub struct Met {
     pub longest_wait: usize,
 }
 
+impl Met {
+    pub fn add(&mut self, other: &Met) {
+        self.accepted += other.accepted;
+        self.repeated += other.repeated;
+        self.full += other.full;
+        self.made += other.made;
+        self.failed += other.failed;
+        self.backed_off += other.backed_off;
+        self.edited += other.edited;
+        self.longest_wait = self.longest_wait.max(other.longest_wait);
+    }
+
+    pub fn is_enough(&self) -> bool {
+        let Met { accepted, repeated, full, made, failed, backed_off, edited, longest_wait } = self;
+        [accepted, repeated, full, made, failed, backed_off, edited].iter().all(|met| **met > 10)
+            && *longest_wait > 1
+    }
+}
+
 pub struct Burst {
     /// Nobody uses the buffer under some seeds.
     pub on: bool,
@@ -67,16 +86,16 @@ pub struct Burst {
 impl Burst {
     pub fn random(entropy: &mut Entropy) -> Burst {
         let bytes = |entries: u64| entries * (HEAD_BYTES + 12);
-        let env_max = one(entropy, &[1, 3, 8, 30]);
-        let total_max = one(entropy, &[4, 12, 60]);
+        let env_max = one(entropy, &[1, 4, 12, 30]);
+        let total_max = one(entropy, &[6, 25, 60]);
         Burst {
             on: !once_in(entropy, 3),
             caps: Caps {
                 env_max,
                 total_max,
-                env_bytes_max: bytes(one(entropy, &[2, 6, 40])),
-                total_bytes_max: bytes(one(entropy, &[5, 14, 80])),
-                age_max: one(entropy, &[Span::from_secs(30), Span::from_mins(10), KEPT]),
+                env_bytes_max: bytes(one(entropy, &[3, 12, 40])),
+                total_bytes_max: bytes(one(entropy, &[8, 30, 80])),
+                age_max: one(entropy, &[Span::from_mins(1), Span::from_mins(20), KEPT]),
                 retry_after: Span::from_secs(2),
             },
             attempts_max: 1 + entropy.below(4) as u32,
@@ -99,7 +118,7 @@ impl Burst {
                 (Turn::Drain, 12),
                 (Turn::DrainerOff, 1),
                 (Turn::ReadBuffered, 1),
-                (Turn::Spoil, length - 1),
+                (Turn::Spoil, (length - 1) / 2),
             ],
             false => Vec::new(),
         }
@@ -243,7 +262,7 @@ impl World {
             let found = view.and_then(|view| keys::get(&view, &key).ok()).flatten();
             found.is_some_and(|found| matches!(found.value, Value::Text(_)))
         });
-        let request = match taken && once_in(&mut self.entropy, 2) {
+        let request = match taken && once_in(&mut self.entropy, 3) {
             true => Request::Remove { keys: vec![key] },
             false => {
                 let (when, expiry, get) = (SetIf::Always, Expiry::None, false);

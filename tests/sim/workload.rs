@@ -18,7 +18,7 @@ use tidegate::store::rows::Rows;
 use crate::command::Command;
 use crate::mix::{Mix, once_in, one};
 use crate::shape::Shape;
-use crate::streams::PULL;
+use crate::streams::{PULL, SPOILED};
 
 /// Runs of one seed: enough for rare meetings, few enough to check often.
 const RUNS_MAX: u64 = 40;
@@ -311,6 +311,6 @@ fn push(entropy: &mut Entropy) -> Delivery {
 }
 
 fn pull(entropy: &mut Entropy) -> Delivery {
-    let stream = one(entropy, &PULL).to_owned();
+    let stream = if once_in(entropy, 4) { SPOILED } else { one(entropy, &PULL) }.to_owned();
     Delivery::Pull { stream, lease: Span::from_secs(one(entropy, &[5, 60])) }
 }
