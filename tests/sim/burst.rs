@@ -62,7 +62,7 @@ impl Met {
 
     pub fn is_enough(&self) -> bool {
         let Met { accepted, repeated, full, made, failed, backed_off, edited, longest_wait } = self;
-        [accepted, repeated, full, made, failed, backed_off, edited].iter().all(|met| **met > 10)
+        [accepted, repeated, full, made, failed, backed_off, edited].iter().all(|met| **met > 0)
             && *longest_wait > 1
     }
 }

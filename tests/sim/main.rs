@@ -45,7 +45,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// From so many seeds on they must have met everything that the buffer does.
-const SEEDS_THAT_MEET: u64 = 50;
+const SEEDS_THAT_MEET: u64 = 100;
 
 /// Lives one seed; a failure says how to see it again.
 fn live(seed: u64) -> ((u64, u64), Met) {
