@@ -9,6 +9,7 @@ use tidegate::model::refusal::{Code, Refusal};
 use tidegate::store::fault::Fault;
 use tidegate::store::kinds::ready;
 
+use crate::buffered;
 use crate::checks;
 use crate::command::{Command, Said};
 use crate::disk::Trouble;
@@ -42,6 +43,7 @@ impl World {
             let reopened = store.reopen().and_then(|()| store.checkpoint());
             match reopened.and_then(|()| look_again(store)) {
                 Ok(notices) => {
+                    self.burst.hints(&notices);
                     let commands = self.driver.hints(&notices, self.now());
                     self.want(commands);
                     break;
@@ -73,6 +75,7 @@ impl World {
         self.blocked.clear();
         self.workers.hang_up();
         self.receivers.hang_up();
+        self.burst.restarted();
         let mut tries = 0;
         while let Err(fault) = self.start(before.take()) {
             self.trace.note(format!("the start fails: {fault}"));
@@ -99,7 +102,7 @@ impl World {
             assert_eq!(self.machine.contents()?, before, "an idle end of the process changed rows");
         }
         self.minter = Minter::new(Entropy::from_seed(self.entropy.next_u64()));
-        if let Some(newest) = self.machine.newest_run()? {
+        if let Some(newest) = self.machine.newest()? {
             self.minter.stay_above(newest);
         }
         let now = self.now();
@@ -136,6 +139,7 @@ impl World {
             if let Ok(view) = self.machine.store().snapshot() {
                 self.reference.check(&view, &self.receivers.outputs);
                 checks::check(&view);
+                buffered::check_caps(&view, &self.burst.caps);
             }
         });
     }
@@ -163,6 +167,7 @@ impl World {
             self.answers();
             self.calls();
             self.work();
+            self.drain_on();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {

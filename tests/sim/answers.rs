@@ -70,8 +70,10 @@ impl World {
         if let (Ok(said), true) = (answer, who != Who::DeafClient) {
             self.reference.told(command, said);
         }
+        self.burst.heard(command, answer);
         match who {
             Who::Client | Who::DeafClient | Who::Driver => {}
+            Who::Drainer => self.burst.heard_slice(answer),
             Who::Worker(name) => self.workers.heard(name, command, answer),
             Who::Duty => {
                 let passing = answer

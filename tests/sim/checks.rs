@@ -19,8 +19,10 @@ use tidegate::store::kinds::{
 use tidegate::store::rows::{Rows, Span, counter};
 use tidegate::store::tables::Table;
 
+use crate::buffered;
 use crate::recount;
 use crate::reference::check_keys;
+use crate::slice::Heads;
 
 pub type Keys = BTreeSet<Vec<u8>>;
 
@@ -28,6 +30,8 @@ pub type Keys = BTreeSet<Vec<u8>>;
 struct Picture<'a> {
     rows: &'a dyn Rows,
     runs: BTreeMap<RunId, Run>,
+    /// Entries of the burst buffer.
+    entries: Heads,
     outbox: BTreeMap<Id, OutboxRow>,
     tasks: BTreeMap<Name, Task>,
 }
@@ -44,13 +48,14 @@ pub fn check(rows: &dyn Rows) {
     picture.counters_equal_a_recount();
     picture.dead_letters_pair_up();
     picture.keys_bind_one_run();
+    buffered::check(rows, &picture.entries, &picture.runs, &picture.outbox);
     recount::check(rows, &picture.runs);
 }
 
 /// Runs that are not final.
 pub fn open_runs(rows: &dyn Rows) -> Vec<Run> {
     let picture = Picture::of(rows);
-    picture.runs.into_values().filter(|run| !run.status.is_final()).collect()
+    picture.all_runs().into_values().filter(|run| !run.status.is_final()).cloned().collect()
 }
 
 pub fn scan(rows: &dyn Rows, table: Table, mut visit: impl FnMut(&[u8], &[u8])) {
@@ -95,11 +100,17 @@ impl<'a> Picture<'a> {
         });
         let tasks = tasks::list(rows, None, usize::MAX).expect("tasks can be read");
         let tasks = tasks.into_iter().map(|task| (task.name.clone(), task)).collect();
-        Picture { rows, runs, outbox, tasks }
+        Picture { rows, runs, entries: buffered::read(rows), outbox, tasks }
+    }
+
+    /// Runs and those that wait in the buffer to become some, in the order of their ids.
+    fn all_runs(&self) -> BTreeMap<RunId, &Run> {
+        let waiting = self.entries.values().map(|entry| &entry.run);
+        self.runs.values().chain(waiting).map(|run| (run.id, run)).collect()
     }
 
     fn runs_agree_with_themselves(&self) {
-        for (id, run) in &self.runs {
+        for (id, run) in &self.all_runs() {
             let is_final = run.status.is_final();
             assert_eq!(is_final, run.finished_at.is_some(), "{id}: final without its time");
             assert_eq!(run.deadline.is_some(), run.status.holds_slot(), "{id}: deadline");
@@ -218,7 +229,7 @@ impl<'a> Picture<'a> {
     }
 
     fn timers_belong_to_rows(&self) {
-        let mut expected = BTreeSet::new();
+        let mut expected: BTreeSet<_> = buffered::timers(&self.entries).into_iter().collect();
         for row in self.outbox.values() {
             match row.state {
                 RowState::Ready => {}
@@ -254,8 +265,12 @@ impl<'a> Picture<'a> {
 
     fn counters_equal_a_recount(&self) {
         let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        for (key, by) in buffered::counts(&self.entries) {
+            *counts.entry(key.into_bytes()).or_default() += by;
+        }
+        let runs = self.all_runs();
         let mut add = |key: Key| *counts.entry(key.into_bytes()).or_default() += 1;
-        for run in self.runs.values() {
+        for run in runs.values() {
             add(count::all(run.status));
             add(count::task(&run.task, run.status));
             add(count::env(&run.org, &run.env, run.status));
@@ -275,7 +290,7 @@ impl<'a> Picture<'a> {
         }
         let total =
             |which| counter(self.rows, &count::total(which)).expect("a counter can be read");
-        assert_eq!(total(Total::Created), self.runs.len() as i64, "runs created");
+        assert_eq!(total(Total::Created), runs.len() as i64, "runs created");
         let completed = self.runs.values().filter(|run| run.status == Status::Completed).count();
         assert_eq!(total(Total::Completed), completed as i64, "runs completed");
         let attempts: i64 = self.runs.values().map(|run| i64::from(run.attempts)).sum();
@@ -310,9 +325,10 @@ impl<'a> Picture<'a> {
     }
 
     fn keys_bind_one_run(&self) {
-        check_keys(self.runs.values());
+        let runs = self.all_runs();
+        check_keys(runs.values().copied());
         let mut newest: BTreeMap<(&Name, &Name, &str), &Run> = BTreeMap::new();
-        for run in self.runs.values() {
+        for run in runs.into_values() {
             if let Some(key) = &run.idempotency_key {
                 newest.insert((&run.org, &run.env, key), run);
             }

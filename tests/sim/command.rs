@@ -7,6 +7,8 @@ use tidegate::base::name::Name;
 use tidegate::base::time::Span;
 use tidegate::engine::batch::{Call, Job};
 use tidegate::engine::parked::Token;
+use tidegate::ledger::buffer::accept::Caps;
+use tidegate::ledger::buffer::rotate::Rotation;
 use tidegate::ledger::keys;
 use tidegate::ledger::keys::command as ask;
 use tidegate::ledger::keys::purge::purge;
@@ -28,10 +30,20 @@ use tidegate::store::fault::Stop;
 use tidegate::store::tx::Tx;
 use tokio::sync::oneshot;
 
+use crate::slice::{Slice, accept_and_look, drain_and_look};
+
 /// Whatever may be asked of the engine.
 #[derive(Clone, Debug)]
 pub enum Command {
     Submit(Box<Submit>),
+    /// Into the burst buffer.
+    Accept(Box<Submit>, Caps),
+    /// A slice out of it.
+    Drain {
+        rotation: Rotation,
+        count: usize,
+        attempts_max: u32,
+    },
     AddTags(RunId, Vec<String>),
     SetMetadata(RunId, String),
     Reschedule(RunId, Span),
@@ -81,6 +93,7 @@ pub enum Said {
     GivenBack(usize),
     /// Whether there may be more.
     Purged(bool),
+    Slice(Box<Slice>),
     Done,
 }
 
@@ -122,6 +135,12 @@ impl Command {
         let reported = |reported: Reported| Said::Reported(Box::new(reported));
         Ok(match self {
             Command::Submit(command) => Said::Receipt(Box::new(submit(tx, *command)?)),
+            Command::Accept(command, caps) => {
+                Said::Receipt(Box::new(accept_and_look(tx, *command, &caps)?))
+            }
+            Command::Drain { rotation, count, attempts_max } => {
+                Said::Slice(Box::new(drain_and_look(tx, rotation, count, attempts_max)?))
+            }
             Command::AddTags(id, tags) => run(edit::add_tags(tx, id, tags)?.0),
             Command::SetMetadata(id, text) => run(edit::set_metadata(tx, id, Some(text), None)?),
             Command::Reschedule(id, delay) => run(edit::reschedule(tx, id, delay)?),
@@ -160,13 +179,9 @@ impl Command {
     /// A line for the trace.
     pub fn to_text(&self) -> String {
         match self {
-            Command::Submit(submit) => format!(
-                "submit {} {:?} key {:?} to {}",
-                String::from_utf8_lossy(submit.body.payload.as_deref().unwrap_or_default()),
-                submit.delay,
-                submit.idempotency_key,
-                submit.task,
-            ),
+            Command::Submit(wanted) => format!("submit {}", submit_text(wanted)),
+            Command::Accept(wanted, _) => format!("accept {}", submit_text(wanted)),
+            Command::Drain { count, .. } => format!("drain {count}"),
             Command::Settle(report) => format!(
                 "settle {} fence {} attempt {}: {:?}",
                 report.id, report.fence, report.attempt, report.outcome
@@ -186,6 +201,16 @@ impl Command {
     }
 }
 
+fn submit_text(submit: &Submit) -> String {
+    format!(
+        "{} {:?} key {:?} to {}",
+        String::from_utf8_lossy(submit.body.payload.as_deref().unwrap_or_default()),
+        submit.delay,
+        submit.idempotency_key,
+        submit.task,
+    )
+}
+
 fn secret() -> Secret {
     Secret::from_bytes(&[7; 32]).expect("32 bytes make a secret")
 }
@@ -203,7 +228,12 @@ impl Said {
             )
         };
         match self {
-            Said::Receipt(receipt) => format!("{} cached {}", run(&receipt.run), receipt.cached),
+            Said::Receipt(receipt) => format!(
+                "{} cached {} buffered {}",
+                run(&receipt.run),
+                receipt.cached,
+                receipt.run.buffered
+            ),
             Said::Run(found) => run(found),
             Said::Reported(reported) => match &**reported {
                 Reported::Applied(found) => format!("applied: {}", run(found)),
@@ -224,6 +254,10 @@ impl Said {
             Said::Keys(answer) => format!("{answer:?}"),
             Said::GivenBack(count) => format!("given back {count}"),
             Said::Purged(more) => format!("purged, more {more}"),
+            Said::Slice(slice) => {
+                let took = slice.took.iter().map(|pick| pick.run);
+                format!("{:?} of {:?}", slice.drained, took.collect::<Vec<_>>())
+            }
             Said::Done => "done".to_owned(),
         }
     }

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redb::Database;
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Id;
+use tidegate::ledger::ask::newest::newest_id;
 use tidegate::store::disk::{Disk as Store, Files, JournalFile};
 use tidegate::store::fault::Fault;
 use tidegate::store::journal::Pen;
-use tidegate::store::key::last_id;
-use tidegate::store::kinds::run as run_rows;
 use tidegate::store::open::{format_of, write_format};
-use tidegate::store::rows::{Rows, Span, first_key};
+use tidegate::store::rows::{Rows, Span};
 use tidegate::store::tables::FORMAT;
 
 use crate::disk::{Disk, Trouble};
@@ -141,9 +140,8 @@ impl Machine {
         Ok(hash.finish())
     }
 
-    /// The newest run: ids minted after a restart stay above it.
-    pub fn newest_run(&self) -> Result<Option<Id>, Fault> {
-        let span = Span::prefix(&run_rows::all()).newest_first();
-        first_key(&self.store().snapshot()?, &span)?.map(|key| last_id(&key)).transpose()
+    /// The newest id: those minted after a restart stay above it.
+    pub fn newest(&self) -> Result<Option<Id>, Fault> {
+        newest_id(&self.store().snapshot()?)
     }
 }

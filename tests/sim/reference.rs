@@ -7,7 +7,7 @@ use tidegate::base::id::{Id, RunId};
 use tidegate::base::time::{Span, Time};
 use tidegate::ledger::outbox::settle::Settled;
 use tidegate::ledger::runs::report::Reported;
-use tidegate::ledger::runs::submit::Submit;
+use tidegate::ledger::runs::submit::{Receipt, Submit};
 use tidegate::model::run::{Run, Status};
 use tidegate::store::kinds::{attempt as attempts, run as run_rows};
 use tidegate::store::rows::Rows;
@@ -56,12 +56,14 @@ impl Reference {
     /// The answer to a command was heard.
     pub fn told(&mut self, command: &Command, said: &Said) {
         match (command, said) {
-            (Command::Submit(submit), Said::Receipt(receipt)) => {
+            (Command::Submit(submit) | Command::Accept(submit, _), Said::Receipt(receipt)) => {
+                self.check_fresh(receipt);
                 self.submitted(submit, &receipt.run, receipt.cached);
                 self.saw(&receipt.run);
             }
             (Command::Replay(of), Said::Receipt(receipt)) => {
                 assert!(!receipt.cached, "a replay is a fresh run");
+                self.check_fresh(receipt);
                 assert_eq!(receipt.run.replay_of, Some(*of));
                 self.meet(receipt.run.id);
                 self.saw(&receipt.run);
@@ -103,6 +105,13 @@ impl Reference {
             self.known.push(id);
         }
         self.runs.entry(id).or_default()
+    }
+
+    /// Ids only grow, whatever the clock does and wherever the newest run stands.
+    fn check_fresh(&self, receipt: &Receipt) {
+        let newest = self.runs.last_key_value().map(|(id, _)| *id);
+        let id = receipt.run.id;
+        assert!(receipt.cached || newest < Some(id), "{id} was minted after {newest:?}");
     }
 
     fn submitted(&mut self, submit: &Submit, run: &Run, cached: bool) {
@@ -147,6 +156,8 @@ impl Reference {
             ] {
                 assert!(was <= is, "{}: {what} went back from {was} to {is}", run.id);
             }
+            assert_eq!(before.created_at, run.created_at, "{} was created again", run.id);
+            assert!(before.buffered || !run.buffered, "{} went back into the buffer", run.id);
             assert!(before.metadata_version <= run.metadata_version, "metadata went back");
             if from.is_final() && !revived {
                 let end = |run: &Run| {

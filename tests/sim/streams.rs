@@ -12,7 +12,9 @@ use crate::mix::{Mix, once_in, one};
 
 /// Streams that only clients add to, and those that pull tasks use.
 pub const PLAIN: [&str; 2] = ["mail", "jobs"];
-pub const PULL: [&str; 3] = ["in", "mid", "out"];
+pub const PULL: [&str; 4] = ["in", "mid", "out", SPOILED];
+/// The one of them whose name a string takes now and then.
+pub const SPOILED: &str = "void";
 /// Keys that usually hold strings.
 pub const TEXTS: [&str; 3] = ["a", "b", "c"];
 /// Groups of plain streams; those of pull tasks have the first one.

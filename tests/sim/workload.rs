@@ -18,10 +18,12 @@ use tidegate::store::rows::Rows;
 use crate::command::Command;
 use crate::mix::{Mix, once_in, one};
 use crate::shape::Shape;
-use crate::streams::PULL;
+use crate::streams::{PULL, SPOILED};
 
 /// Runs of one seed: enough for rare meetings, few enough to check often.
 const RUNS_MAX: u64 = 40;
+/// Further ones that come in bursts.
+const BURST_RUNS_MAX: u64 = 40;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
@@ -51,6 +53,7 @@ pub struct Workload {
     /// The number of the latest request; it is in its payload, so receivers can tell requests apart.
     number: u64,
     runs_max: u64,
+    burst_runs: u64,
     /// Everything that was ever paused, lifted or not.
     paused: Vec<PauseScope>,
 }
@@ -88,7 +91,15 @@ impl Workload {
             })
             .collect();
         let runs_max = if shape == Shape::Push { RUNS_MAX } else { 2 * RUNS_MAX };
-        Workload { mix, tasks, keyed: Vec::new(), number: 0, runs_max, paused: Vec::new() }
+        Workload {
+            mix,
+            tasks,
+            keyed: Vec::new(),
+            number: 0,
+            runs_max,
+            burst_runs: 0,
+            paused: Vec::new(),
+        }
     }
 
     /// The next thing that someone wants; `known` are runs that someone was told of, `dead` the
@@ -189,6 +200,32 @@ impl Workload {
         resumes.chain(disabled.map(Command::Enable)).collect()
     }
 
+    /// What one client asks for at once, mostly of one env.
+    pub fn burst(&mut self, entropy: &mut Entropy, most: u64) -> Vec<Submit> {
+        // Bursts have room of their own, so that single requests still find some.
+        self.runs_max += most.min(BURST_RUNS_MAX - self.burst_runs);
+        self.burst_runs = (self.burst_runs + most).min(BURST_RUNS_MAX);
+        let envs = ["prod", "test", "dev"];
+        let hot = (one(entropy, &["acme", "blue", "coral"]), one(entropy, &envs));
+        let mut wanted = Vec::new();
+        for _ in 0..most {
+            if !self.keyed.is_empty() && once_in(entropy, 4) {
+                wanted.push(one(entropy, &self.keyed));
+                continue;
+            }
+            let keyed = once_in(entropy, 3);
+            let Some(mut submit) = self.submit(entropy, keyed) else { break };
+            if !once_in(entropy, 4) {
+                (submit.org, submit.env) = (name(hot.0), name(hot.1));
+            }
+            if keyed {
+                self.keyed.push(submit.clone());
+            }
+            wanted.push(submit);
+        }
+        wanted
+    }
+
     fn submit(&mut self, entropy: &mut Entropy, keyed: bool) -> Option<Submit> {
         if self.number >= self.runs_max {
             return None;
@@ -267,13 +304,13 @@ fn task(text: &str, pulled: bool, entropy: &mut Entropy) -> Task {
 fn push(entropy: &mut Entropy) -> Delivery {
     Delivery::Push(Push {
         url: "https://agent.example/run".to_owned(),
-        flush: Flush::Async,
+        flush: one(entropy, &[Flush::Async, Flush::Async, Flush::Async, Flush::Sync]),
         timeout: Span::from_secs(one(entropy, &[5, 30])),
         ordering: one(entropy, &[Ordering::None, Ordering::None, Ordering::Key, Ordering::Strict]),
     })
 }
 
 fn pull(entropy: &mut Entropy) -> Delivery {
-    let stream = one(entropy, &PULL).to_owned();
+    let stream = if once_in(entropy, 4) { SPOILED } else { one(entropy, &PULL) }.to_owned();
     Delivery::Pull { stream, lease: Span::from_secs(one(entropy, &[5, 60])) }
 }

@@ -14,6 +14,8 @@
 //! - an idle power cut changes nothing, and a fault only ever comes from the disk;
 //! - an entry that was added is there until someone asks for its end, is acknowledged once, and
 //!   what a dead worker had goes to a living one or among the dead letters;
+//! - what the burst buffer took becomes a run, in the order of its env and with regard for the
+//!   others, and is the same run on both sides;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -31,6 +33,7 @@ use tidegate::store::kinds::outbox;
 use tidegate::store::rows::collect;
 
 use crate::answers::Waiting;
+use crate::burst::Burst;
 use crate::command::Command;
 use crate::disk::Trouble;
 use crate::driver::Driver;
@@ -69,6 +72,12 @@ pub enum Turn {
     Workers,
     Requeue,
     Purge,
+    Burst,
+    EditBuffered,
+    ReadBuffered,
+    Drain,
+    DrainerOff,
+    Spoil,
 }
 
 /// Who waits for an answer.
@@ -79,6 +88,8 @@ pub enum Who {
     DeafClient,
     Driver,
     Worker(workers::Name),
+    /// The duty that empties the burst buffer.
+    Drainer,
     /// One of the other duties.
     Duty,
 }
@@ -94,6 +105,7 @@ pub struct World {
     pub blocked: Vec<Waiting>,
     pub driver: Driver,
     pub workload: Workload,
+    pub burst: Burst,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -132,7 +144,9 @@ impl World {
             (Turn::Check, 2),
         ];
         let shape = one(&mut entropy, &[Shape::Push, Shape::Pull, Shape::Both, Shape::Both]);
-        let (always, more) = shape.turns(&always);
+        let (mut always, more) = shape.turns(&always);
+        let burst = Burst::random(&mut entropy);
+        always.extend(burst.turns(shape));
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -153,6 +167,7 @@ impl World {
             blocked: Vec::new(),
             driver,
             workload,
+            burst,
             streams,
             workers,
             floors,
@@ -225,6 +240,12 @@ impl World {
             Turn::Workers => self.worker(),
             Turn::Requeue => self.requeue(),
             Turn::Purge => self.purge(),
+            Turn::Burst => self.burst(),
+            Turn::EditBuffered => self.edit_buffered(),
+            Turn::ReadBuffered => self.read_buffered(),
+            Turn::Drain => self.drain(),
+            Turn::DrainerOff => self.drainer_off(),
+            Turn::Spoil => self.spoil(),
         }
     }
 
@@ -245,6 +266,12 @@ impl World {
         let (known, dead) = (&self.reference.known, self.dead());
         let Some(command) = self.workload.next(&mut self.entropy, known, &dead, now) else {
             return;
+        };
+        let command = match command {
+            Command::Submit(submit) if self.burst.on && once_in(&mut self.entropy, 3) => {
+                Command::Accept(submit, self.burst.caps)
+            }
+            other => other,
         };
         let deaf = once_in(&mut self.entropy, 8);
         self.ask(command, if deaf { Who::DeafClient } else { Who::Client });
@@ -339,6 +366,7 @@ impl World {
                 self.release(waiting, in_line);
                 self.watch(&done.notices);
                 self.purging |= done.notices.contains(&Notice::Purge);
+                self.burst.hints(&done.notices);
                 let commands = self.driver.hints(&done.notices, now);
                 self.want(commands);
             }
