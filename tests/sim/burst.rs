@@ -95,7 +95,6 @@ impl Burst {
                 total_max,
                 env_bytes_max: bytes(one(entropy, &[3, 12, 40])),
                 total_bytes_max: bytes(one(entropy, &[8, 30, 80])),
-                age_max: one(entropy, &[Span::from_mins(1), Span::from_mins(20), KEPT]),
                 retry_after: Span::from_secs(2),
             },
             attempts_max: 1 + entropy.below(4) as u32,
@@ -184,9 +183,6 @@ impl Burst {
         }
     }
 }
-
-/// Older than anything gets.
-const KEPT: Span = Span::from_hours(1_000_000);
 
 impl World {
     /// Many runs at once; some go past the buffer, and keys meet on both ways.

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use tidegate::base::id::RunId;
 use tidegate::base::name::Name;
-use tidegate::base::time::Time;
-use tidegate::ledger::buffer::accept::{Caps, HEAD_BYTES, accept};
+use tidegate::ledger::buffer::accept::{Accepted, Caps, HEAD_BYTES, accept};
 use tidegate::ledger::buffer::drain::{BUFFER_FAILED, Drained, drain};
 use tidegate::ledger::buffer::rotate::{Pick, Rotation, plan};
 use tidegate::ledger::runs::submit::{Receipt, Submit};
@@ -19,6 +18,7 @@ use tidegate::model::run::{Run, Status};
 use tidegate::store::fault::{Fault, Stop};
 use tidegate::store::key::{Key, last_id};
 use tidegate::store::kinds::buffered::{self, Entry};
+use tidegate::store::kinds::count;
 use tidegate::store::kinds::run::{self as run_rows, Body};
 use tidegate::store::rows::{Rows, Span, collect_keys};
 use tidegate::store::tables::Table;
@@ -60,15 +60,13 @@ pub fn bytes_of(body: &Body) -> u64 {
 }
 
 /// Why nothing more of this size fits, as the heads alone say it.
-fn is_full(heads: &Heads, submit: &Submit, caps: &Caps, now: Time) -> Option<&'static str> {
+fn is_full(heads: &Heads, submit: &Submit, caps: &Caps) -> Option<&'static str> {
     let bytes = bytes_of(&submit.body);
     let of_env = || {
         let same = |run: &Run| (&run.org, &run.env) == (&submit.org, &submit.env);
         heads.values().filter(move |entry| same(&entry.run))
     };
     let sum = |entries: &mut dyn Iterator<Item = &Entry>| entries.map(|e| e.bytes).sum::<u64>();
-    let in_line = of_env().filter(|entry| entry.waits_until.is_none());
-    let oldest = in_line.map(|entry| entry.run.id.time()).min();
     if heads.len() as u64 >= caps.total_max {
         Some("entries in all")
     } else if sum(&mut heads.values()) + bytes > caps.total_bytes_max {
@@ -80,23 +78,26 @@ fn is_full(heads: &Heads, submit: &Submit, caps: &Caps, now: Time) -> Option<&'s
     } else if sum(&mut of_env()) + bytes > caps.env_bytes_max {
         Some("bytes of the env")
     } else {
-        oldest.filter(|at| now.since(*at) > caps.age_max).map(|_| "age")
+        None
     }
 }
 
 pub fn accept_and_look(tx: &mut Tx<'_>, submit: Submit, caps: &Caps) -> Result<Receipt, Stop> {
-    let full = is_full(&heads(tx)?, &submit, caps, tx.now());
+    let full = is_full(&heads(tx)?, &submit, caps);
+    let env = count::buffered_of(&submit.org, &submit.env);
     let answer = accept(tx, submit, caps);
     match &answer {
-        Ok(receipt) if receipt.run.buffered && !receipt.cached => {
+        Ok(Accepted { receipt, waiting: Some(waiting) }) => {
             assert_eq!(full, None, "{} was taken into a full buffer", receipt.run.id);
+            assert!(receipt.run.buffered && !receipt.cached, "{} waits", receipt.run.id);
+            assert_eq!(*waiting as i64, tx.counter(&env)?, "runs that wait");
         }
         Err(Stop::Refused(refusal)) if refusal.code == Code::LimitBuffer => {
             assert!(full.is_some(), "refused without a reason: {refusal}");
         }
         _ => {}
     }
-    answer
+    answer.map(|accepted| accepted.receipt)
 }
 
 pub fn drain_and_look(
