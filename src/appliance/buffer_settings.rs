@@ -181,6 +181,11 @@ impl Appliance {
         self.gate.kept()
     }
 
+    /// At most `limit` orgs whose switch was ever set, by name.
+    pub fn buffer_orgs(&self, limit: usize) -> Result<Vec<KeptOrg>, Refusal> {
+        acts::orgs(&self.snapshot()?, None, limit).map_err(unreadable)
+    }
+
     /// The switch of an org, if it was ever set.
     pub fn buffer_org(&self, org: &Name) -> Result<Option<KeptOrg>, Refusal> {
         acts::current_org(&self.snapshot()?, org).map_err(unreadable)
