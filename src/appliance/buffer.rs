@@ -50,8 +50,7 @@ pub struct EnvState {
 impl EnvState {
     /// How long until it is empty, if it goes on like this; `None` when it does not shrink.
     pub fn empty_in(&self) -> Option<Span> {
-        let shrinks = self.rates.drained - self.rates.accepted;
-        (shrinks > 0.0).then(|| Span((self.depth as f64 / shrinks * 1_000.0) as i64))
+        empty_in(self.depth, self.rates)
     }
 
     /// Whether a run that is diverted would be refused: what waits is too much or too old.
@@ -59,6 +58,11 @@ impl EnvState {
         let too_old = self.oldest_at.is_some_and(|at| now.since(at) > settings.age_max);
         self.depth >= settings.env_max || self.bytes >= settings.env_bytes_max || too_old
     }
+}
+
+fn empty_in(depth: u64, rates: FlowRates) -> Option<Span> {
+    let shrinks = rates.drained - rates.accepted;
+    (depth > 0 && shrinks > 0.0).then(|| Span((depth as f64 / shrinks * 1_000.0) as i64))
 }
 
 /// How the buffer stands.
@@ -79,6 +83,11 @@ pub struct BufferState {
 }
 
 impl BufferState {
+    /// How long until all of it is empty, if it goes on like this; `None` when it does not shrink.
+    pub fn empty_in(&self) -> Option<Span> {
+        empty_in(self.depth, self.rates)
+    }
+
     /// Entries of the envs told that wait for too long.
     pub fn stale(&self) -> u64 {
         self.envs.iter().map(|env| env.stale).sum()
