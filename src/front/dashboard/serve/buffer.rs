@@ -43,24 +43,28 @@ fn page(front: &Front) -> Result<BufferPage, Refusal> {
     shell.banners.extend(buffer_concerns::of(&state, front, now));
     let org = example_org(&state, &orgs, &trips);
     let address = &front.about.address;
+    let quiet = (state.depth == 0).then(|| quiet(settings, gate.orgs_on(), address, &org));
+    let mut commands = Vec::new();
+    // The words of a quiet buffer bring the commands along that switch it on.
+    if quiet.as_ref().is_none_or(|quiet| quiet.commands.is_empty()) {
+        commands.push(settings_rows::switch(address, !settings.enabled));
+        commands.push(settings_rows::org_switch(address, &org.0, !org.1));
+    }
+    commands.push(settings_rows::drainer_switch(address, !settings.drainer.enabled));
+    commands.push(settings_rows::numbers(address, settings));
     Ok(BufferPage {
         shell,
         state: master_badge(settings),
         drainer: drainer_badge(drainer_state(settings, state.depth)),
         figures: figures(&state, settings, now),
         decisions: decisions(gate.decisions()),
-        quiet: (state.depth == 0).then(|| quiet(settings, gate.orgs_on(), address, &org)),
+        quiet,
         envs: state.envs.iter().map(|env| env_row(env, gate, settings, now)).collect(),
         envs_more: state.envs_more,
         trips: trips.iter().map(|trip| trip_row(trip, now)).collect(),
         dead_more: state.dead.len() >= DEAD_SHOWN_MAX,
         dead: state.dead.iter().map(|dead| dead_row(dead, now)).collect(),
-        commands: vec![
-            settings_rows::switch(address, !settings.enabled),
-            settings_rows::org_switch(address, &org.0, !org.1),
-            settings_rows::drainer_switch(address, !settings.drainer.enabled),
-            settings_rows::numbers(address, settings),
-        ],
+        commands,
         orgs: orgs.iter().map(|org| org_row(org, now)).collect(),
         orgs_more,
         settings: settings_rows::rows(settings),
@@ -215,7 +219,7 @@ fn new_runs(
     } else if !gate.org(&env.org).enabled {
         (EnvRow::straight_in(), "the org is off".to_owned())
     } else if let Some(until) = env.held_until {
-        diverted(format!("over its rate, held until {}", text::clock_ms(until)))
+        diverted(format!("over its rate, held until {}", text::clock(until)))
     } else if backlog_max > 0 && env.depth > backlog_max {
         diverted(format!("until at most {} wait", text::count(backlog_max)))
     } else {
