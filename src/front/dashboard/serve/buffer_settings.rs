@@ -16,8 +16,16 @@ pub fn rows(settings: &BufferSettings) -> Vec<SettingRow> {
         row("threshold", count(s.threshold), "Runs of an env and window that pass"),
         row("hold", s.hold.to_string(), "How long an env stays diverted after that"),
         row("backlog_max", count(s.backlog_max), "Waiting runs above which new ones wait too"),
-        row("engine.queue", count(s.engine.queue), "Commands waiting for the writer above it"),
-        row("engine.commit", s.engine.commit.to_string(), "Commits that take longer"),
+        row(
+            "engine.queue",
+            count(s.engine.queue),
+            "With more waiting for the writer, all envs are diverted",
+        ),
+        row(
+            "engine.commit",
+            s.engine.commit.to_string(),
+            "With slower commits, all envs are diverted",
+        ),
         row("env_max", text::count(s.env_max), "Most runs of an env; past it they are refused"),
         row("total_max", text::count(s.total_max), "Most runs of all envs together"),
         row("env_bytes_max", text::bytes(s.env_bytes_max), "Most bytes of an env"),
