@@ -88,8 +88,8 @@ fn waits(state: &BufferState, settings: &BufferSettings, now: Time) -> Option<Ba
         text.push_str(" More come in than leave.");
     }
     let late = held_back || age > LATE || stale > 0;
-    Some(match (late, diverts) {
-        (true, _) => Banner::new(Tone::Yellow, "Runs wait in the buffer.", text),
-        (false, _) => Banner::new(Tone::Blue, "A burst goes through the buffer.", text),
+    Some(match late {
+        true => Banner::new(Tone::Yellow, "Runs wait in the buffer.", text),
+        false => Banner::new(Tone::Blue, "A burst goes through the buffer.", text),
     })
 }
