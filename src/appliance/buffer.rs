@@ -1,11 +1,13 @@
 //! The burst buffer: in through the gate, out by the drain, and how it stands.
 
+use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::ledger::buffer::accept::{Caps, accept};
 use crate::ledger::buffer::drain::drain;
 use crate::ledger::buffer::sweep;
 use crate::ledger::runs::submit::Receipt;
+use crate::model::buffer::BufferSettings;
 use crate::model::gate::{Decision, EngineLoad};
 use crate::model::refusal::{Code, Refusal};
 use crate::store::fault::Fault;
@@ -26,7 +28,7 @@ pub const ENVS_SHOWN_MAX: usize = 200;
 /// Envs that are looked at for it.
 const ENVS_LOOKED_AT_MAX: usize = 5_000;
 /// Entries that cannot be read, as far as they are shown.
-const DEAD_SHOWN_MAX: usize = 100;
+pub const DEAD_SHOWN_MAX: usize = 100;
 /// When a caller may come again that met a full buffer: one that is drained has room soon.
 const RETRY_AFTER: Span = Span::from_secs(2);
 const RETRY_AFTER_UNDRAINED: Span = Span::from_secs(30);
@@ -38,7 +40,7 @@ pub struct EnvState {
     pub env: Name,
     pub depth: u64,
     pub bytes: u64,
-    /// When the oldest entry of its queue was accepted.
+    /// When its oldest entry was accepted.
     pub oldest_at: Option<Time>,
     pub rates: FlowRates,
     /// Its new runs are diverted until then.
@@ -49,9 +51,19 @@ pub struct EnvState {
 impl EnvState {
     /// How long until it is empty, if it goes on like this; `None` when it does not shrink.
     pub fn empty_in(&self) -> Option<Span> {
-        let shrinks = self.rates.drained - self.rates.accepted;
-        (shrinks > 0.0).then(|| Span((self.depth as f64 / shrinks * 1_000.0) as i64))
+        empty_in(self.depth, self.rates)
     }
+
+    /// Whether a run that is diverted would be refused: what waits is too much or too old.
+    pub fn is_full(&self, settings: &BufferSettings, now: Time) -> bool {
+        let too_old = self.oldest_at.is_some_and(|at| now.since(at) > settings.age_max);
+        self.depth >= settings.env_max || self.bytes >= settings.env_bytes_max || too_old
+    }
+}
+
+fn empty_in(depth: u64, rates: FlowRates) -> Option<Span> {
+    let shrinks = rates.drained - rates.accepted;
+    (depth > 0 && shrinks > 0.0).then(|| Span((depth as f64 / shrinks * 1_000.0) as i64))
 }
 
 /// How the buffer stands.
@@ -59,12 +71,30 @@ impl EnvState {
 pub struct BufferState {
     pub depth: u64,
     pub bytes: u64,
+    /// When the oldest entry of all was accepted.
+    pub oldest_at: Option<Time>,
+    /// Of all envs together.
+    pub rates: FlowRates,
     /// Fullest first.
     pub envs: Vec<EnvState>,
     /// There are more envs than are told.
     pub envs_more: bool,
     /// Entries that cannot be read, newest first.
-    pub dead: Vec<(crate::base::id::RunId, Dead)>,
+    pub dead: Vec<(RunId, Dead)>,
+    /// Entries that wait for too long, of all envs, as of the latest sweep.
+    pub stale: u64,
+}
+
+impl BufferState {
+    /// How long until all of it is empty, if it goes on like this; `None` when it does not shrink.
+    pub fn empty_in(&self) -> Option<Span> {
+        empty_in(self.depth, self.rates)
+    }
+
+    /// Whether any run that is diverted would be refused.
+    pub fn is_full(&self, settings: &BufferSettings) -> bool {
+        self.depth >= settings.total_max || self.bytes >= settings.total_bytes_max
+    }
 }
 
 impl Appliance {
@@ -169,6 +199,11 @@ impl Appliance {
         Ok((drained, rotation))
     }
 
+    /// Entries that cannot be read, up to as many as are shown.
+    pub fn buffer_dead(&self) -> Result<usize, Refusal> {
+        Ok(buffered::dead(&self.snapshot()?, DEAD_SHOWN_MAX).map_err(unreadable)?.len())
+    }
+
     /// How the buffer stands.
     pub fn buffer_state(&self) -> Result<BufferState, Refusal> {
         let view = self.snapshot()?;
@@ -189,11 +224,11 @@ impl Appliance {
         let now = self.now();
         let mut envs = Vec::with_capacity(depths.len());
         for (depth, org, env) in depths {
-            let oldest = buffered::next(view, (&org, &env), None, 1)?;
+            let oldest = buffered::oldest(view, Some((&org, &env)))?;
             envs.push(EnvState {
                 depth,
                 bytes: number(count::buffered_bytes_of(&org, &env))?,
-                oldest_at: oldest.first().map(|id| id.time()),
+                oldest_at: oldest.map(|id| id.time()),
                 rates: self.flow.rates((&org, &env), now),
                 held_until: self.gate().held_until(&org, &env, now).filter(|until| *until > now),
                 stale: sweep::stale_of(view, (&org, &env))?,
@@ -202,8 +237,11 @@ impl Appliance {
             });
         }
         Ok(BufferState {
+            stale: sweep::stale(view)?,
             depth: number(count::buffered())?,
             bytes: number(count::buffered_bytes())?,
+            oldest_at: buffered::oldest(view, None)?.map(|id| id.time()),
+            rates: self.flow.all(now),
             envs,
             envs_more,
             dead: buffered::dead(view, DEAD_SHOWN_MAX)?,

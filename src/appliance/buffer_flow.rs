@@ -140,6 +140,15 @@ impl Flow {
         let buckets = envs.get(&(org.clone(), env.clone()));
         buckets.map_or_else(FlowRates::default, |buckets| buckets.rates(now.0.div_euclid(1_000)))
     }
+
+    /// Of all envs together.
+    pub fn all(&self, now: Time) -> FlowRates {
+        let second = now.0.div_euclid(1_000);
+        let envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        envs.values().map(|buckets| buckets.rates(second)).fold(FlowRates::default(), |sum, of| {
+            FlowRates { accepted: sum.accepted + of.accepted, drained: sum.drained + of.drained }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +178,8 @@ mod tests {
         assert_eq!(flow.rates(of, at(121)), FlowRates::default());
         flow.drained(of, at(200), 10);
         assert_eq!(flow.rates(of, at(201)), FlowRates { accepted: 0.0, drained: 1.0 });
+        flow.drained((&env, &org), at(200), 20);
+        assert_eq!(flow.all(at(201)), FlowRates { accepted: 0.0, drained: 3.0 });
     }
 
     #[test]

@@ -133,6 +133,18 @@ impl GateKeeper {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The switch of an org, as creates see it.
+    pub fn org(&self, org: &Name) -> OrgSwitch {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.orgs.get(org).copied().unwrap_or_default()
+    }
+
+    /// Orgs whose runs may be diverted.
+    pub fn orgs_on(&self) -> usize {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.orgs.values().filter(|switch| switch.enabled).count()
+    }
+
     /// Takes over the settings that `look` finds in the store.
     fn refresh(&self, look: impl FnOnce() -> Result<Kept, Refusal>) -> Result<(), Refusal> {
         let _turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +191,11 @@ impl Appliance {
     /// What is in force, when it was set and by whom.
     pub fn buffer_settings(&self) -> Kept {
         self.gate.kept()
+    }
+
+    /// At most `limit` orgs whose switch was ever set, by name.
+    pub fn buffer_orgs(&self, limit: usize) -> Result<Vec<KeptOrg>, Refusal> {
+        acts::orgs(&self.snapshot()?, None, limit).map_err(unreadable)
     }
 
     /// The switch of an org, if it was ever set.

@@ -41,6 +41,12 @@ impl Build {
         self
     }
 
+    /// With the burst buffer on; orgs are still off.
+    pub fn buffered(mut self) -> Build {
+        self.written.buffer.enabled = Some(true);
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());

@@ -107,6 +107,11 @@ impl Badge {
         Badge::new(tone, icon, state.replace('_', "-"))
     }
 
+    /// A run that waits in the burst buffer.
+    pub fn buffered() -> Badge {
+        Badge::new(Tone::Indigo, "hourglass", "buffered")
+    }
+
     /// The class of an attempt: `success`, `nothing`, or the code of its outcome. `again` says that
     /// there is another attempt.
     pub fn outcome(class: &str, again: bool) -> Badge {

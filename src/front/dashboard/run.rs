@@ -14,6 +14,8 @@ pub struct RunPage {
     /// The whole id.
     pub id: String,
     pub state: Badge,
+    /// It waits in the burst buffer.
+    pub buffered: bool,
     pub actions: RunActions,
     pub error: Option<RunError>,
     /// One sentence while it has not started; empty for none.

@@ -68,6 +68,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         NavItem::new("Runs", "/runs"),
         NavItem::new("Streams", "/streams"),
         NavItem::new("Workers", "/workers"),
+        NavItem::new("Buffer", "/buffer"),
         NavItem::new("Outbox", "/outbox"),
         NavItem::new("Endpoints", "/endpoints"),
         NavItem::new("Docs", "/docs"),

@@ -106,7 +106,7 @@ fn values_of_each_page_are_shown() {
             &["1,000,000+", "…", "looked at 2,000", "breaker of resize", "3<span", "First page"],
         ),
         ("run", &["12345678901234567890", "1.10", "Cancel the run", "Remote id"]),
-        ("run_waiting", &["Waiting.", "Attempt 5 is out"]),
+        ("run_waiting", &["Waiting.", "Attempt 5 is out", "buffered", "href=\"/buffer\""]),
         ("outbox_dead", &["Replay many", "Dead since", "Resume", "removed by hand"]),
         (
             "outbox_preview",
@@ -129,6 +129,19 @@ fn values_of_each_page_are_shown() {
                 "1,250 %",
                 "scaled down",
                 "2 crashed within a day",
+            ],
+        ),
+        (
+            "buffer",
+            &[
+                "283,402",
+                "into the buffer",
+                "refused",
+                "There are more; these are the fullest",
+                "unexpected end of input",
+                "never become real",
+                "held",
+                "X PUT",
             ],
         ),
         ("error", &["404", "run_not_found", "Try again in 2 s"]),

@@ -184,6 +184,11 @@ pub fn curl_post(url: &str, body: &str) -> String {
     )
 }
 
+/// As [`curl_post`], with PUT.
+pub fn curl_put(url: &str, body: &str) -> String {
+    curl_post(url, body).replacen("curl -sS", "curl -sS -X PUT", 1)
+}
+
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

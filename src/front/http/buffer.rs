@@ -1,4 +1,4 @@
-//! The burst buffer over HTTP: its settings and the switches of orgs.
+//! The burst buffer over HTTP: how it stands, its settings and the switches of orgs.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,8 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
+use super::buffer_json::BufferJson;
 use super::error::Answer;
 use super::path::Path;
+use super::query::Query;
 use super::runs_create::name;
 use super::state::Front;
 use crate::appliance::buffer_settings::{Kept, KeptOrg};
@@ -61,6 +63,17 @@ impl OrgJson {
             set_by: kept.set_by,
         }
     }
+}
+
+/// How the buffer stands.
+pub async fn show(State(front): State<Front>, query: Query) -> Answer {
+    query.end()?;
+    let appliance = &front.appliance;
+    let (state, gate) = (appliance.buffer_state()?, appliance.gate());
+    let kept = appliance.buffer_settings();
+    let now = appliance.now();
+    let shown = BufferJson::of(state, kept, gate.decisions(), gate.trips(), now);
+    Ok(Json(shown).into_response())
 }
 
 /// Change settings of the buffer.

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod buffer;
+pub mod buffer_json;
 pub mod callbacks;
 pub mod deadline;
 pub mod describe;

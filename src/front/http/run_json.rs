@@ -65,6 +65,7 @@ pub struct RunJson<'a> {
     replay_of: Option<Id>,
     steps: &'a [String],
     step: Option<u32>,
+    /// It was accepted in a burst, is kept, and waits in the buffer until its turn comes.
     buffered: bool,
     cancel_reason: Option<&'a str>,
     /// One sentence for a run that has not started.
@@ -139,7 +140,7 @@ impl<'a> RunJson<'a> {
             replay_of: run.replay_of,
             steps: &run.steps,
             step: (!run.steps.is_empty()).then_some(run.step),
-            buffered: false,
+            buffered: run.buffered,
             cancel_reason: run.cancel_reason.as_deref(),
             waiting_because: view.waiting_because.as_deref(),
             cached,

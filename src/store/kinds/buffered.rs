@@ -190,6 +190,19 @@ pub fn next(
     collect_keys(rows, &span, limit)?.iter().map(|key| last_id(key)).collect()
 }
 
+/// The oldest entry of an env, also when it backs off; with `None` that of all envs.
+pub fn oldest(rows: &dyn Rows, of: Option<(&Name, &Name)>) -> Result<Option<RunId>, Fault> {
+    let mut found: Option<RunId> = None;
+    let places = of.map_or(vec![all()], |(org, env)| vec![queue(org, env), waits(org, env)]);
+    for place in places {
+        if let Some(key) = first_key(rows, &Span::prefix(&place))? {
+            let id = last_id(&key)?;
+            found = Some(found.map_or(id, |earlier| earlier.min(id)));
+        }
+    }
+    Ok(found)
+}
+
 /// At most `limit` orgs with a queue, after the given one.
 pub fn orgs(rows: &dyn Rows, after: Option<&Name>, limit: usize) -> Result<Vec<Name>, Fault> {
     let mut span = Span::prefix(&Key::new(Table::BufferQueue));

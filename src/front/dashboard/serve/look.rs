@@ -24,6 +24,8 @@ pub struct Look {
     pub outbox: OutboxFigures,
     pub endpoints: Vec<EndpointView>,
     pub pauses: Vec<Pause>,
+    /// Entries of the buffer that cannot be read, as far as they are shown.
+    pub buffer_dead: usize,
 }
 
 impl Look {
@@ -34,6 +36,7 @@ impl Look {
             outbox: front.appliance.outbox_figures()?,
             endpoints: front.appliance.endpoints(ENDPOINTS_MAX)?,
             pauses: front.appliance.pauses()?,
+            buffer_dead: front.appliance.buffer_dead()?,
         })
     }
 
@@ -48,6 +51,7 @@ impl Look {
         shell.here = here;
         for item in &mut shell.nav {
             item.alerts = match item.href.as_str() {
+                "/buffer" => self.buffer_dead as u64,
                 "/outbox" => counted(self.outbox.dead),
                 "/endpoints" => self.disabled().len() as u64,
                 _ => 0,

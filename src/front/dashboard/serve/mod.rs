@@ -6,6 +6,9 @@
 
 mod actions;
 mod attempts;
+mod buffer;
+mod buffer_concerns;
+mod buffer_settings;
 mod docs;
 mod endpoints;
 mod form;
@@ -46,6 +49,7 @@ pub fn routes() -> Router<Front> {
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))
+        .route("/buffer", get(buffer::show))
         .route("/outbox", get(outbox::show))
         .route("/outbox/replay", post(outbox::replay))
         .route("/outbox/pauses", post(outbox::pause))

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 
+use super::buffer_concerns;
 use super::host;
 use super::look::Look;
 use super::{counted, html};
@@ -54,6 +55,8 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
     let rate = |per_s: f64| if known { text::rate(per_s) } else { text::NOTHING.to_owned() };
     let mut shell = look.shell(front, "Overview", "/", "/".to_owned());
     shell.banners.extend(look.concerns());
+    let buffer = buffer_concerns::of(&front.appliance.buffer_state()?, front, now);
+    shell.banners.extend(buffer.into_iter().map(|banner| banner.with_link("Buffer", "/buffer")));
     Ok(OverviewPage {
         shell,
         statuses: overview.statuses.iter().map(|(status, n)| card(*status, counted(*n))).collect(),
@@ -254,11 +257,9 @@ pub fn first_run(address: &str, task: Option<&Task>) -> String {
     };
     let Some(task) = task else {
         let url = format!("{address}/v1/tasks/hello");
-        let put = text::curl_post(
-            &url,
-            r#"{"delivery": {"push": {"url": "https://agent.example/run"}}}"#,
-        );
-        return format!("{}\n{}", put.replacen("curl -sS", "curl -sS -X PUT", 1), run("hello"));
+        let put =
+            text::curl_put(&url, r#"{"delivery": {"push": {"url": "https://agent.example/run"}}}"#);
+        return format!("{put}\n{}", run("hello"));
     };
     run(task.name.as_str())
 }

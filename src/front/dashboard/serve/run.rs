@@ -49,6 +49,7 @@ fn page(front: &Front, id: &str) -> Result<RunPage, Refusal> {
         shell: look.shell(front, &title, "/runs", format!("/runs/{id}")),
         id: id.to_string(),
         state: Badge::run(run.status.as_str()),
+        buffered: run.buffered,
         actions: actions(run, task.as_ref(), row.as_ref()),
         error: error(run),
         waiting_because: view.waiting_because.clone().unwrap_or_default(),

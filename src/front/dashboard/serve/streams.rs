@@ -65,10 +65,9 @@ pub fn redis_cli(front: &Front) -> String {
 
 fn begin(front: &Front) -> Begin {
     let url = format!("{}/v1/tasks/resize", front.about.address);
-    let put = text::curl_post(&url, r#"{"delivery": {"pull": {"stream": "resize"}}}"#);
     Begin {
         add: format!("{} XADD greetings '*' hello world", redis_cli(front)),
-        pull: put.replacen("curl -sS", "curl -sS -X PUT", 1),
+        pull: text::curl_put(&url, r#"{"delivery": {"pull": {"stream": "resize"}}}"#),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::model::retry::Trouble;
 use crate::model::target::AllowList;
 use crate::store::open::{CACHE_BYTES, DataDir, open_dir};
 
+mod buffer;
 mod streams;
 
 const HOSTILE: &str = "<b>\"&'";

@@ -1,13 +1,26 @@
 //! The operations on the burst buffer.
 
-use axum::routing::put;
+use axum::routing::{get, put};
 
 use super::PLAIN;
-use crate::front::http::buffer;
 use crate::front::http::describe::{Operation, shape};
+use crate::front::http::{buffer, buffer_json};
 use crate::model::buffer as model;
 
 pub const BUFFER: &[Operation] = &[
+    Operation {
+        path: "/v1/buffer",
+        section: "buffer",
+        summary: "Get the state of the buffer",
+        notes: &[
+            "What waits in all and by env, fullest first; what the gate decided since the start; the latest 100 times that an env was over its rate, newest first; entries that cannot be read, newest first. At most 200 envs are told: `envs_more` says that there are more.",
+            "Rates are over the last ten whole seconds. `empty_in_s` is null for an env that does not shrink.",
+        ],
+        answers: &[(200, "How it stands.")],
+        answer: Some(shape::<buffer_json::BufferJson>),
+        handler: || get(buffer::show),
+        ..PLAIN
+    },
     Operation {
         method: "PUT",
         path: "/v1/buffer/settings",
