@@ -112,7 +112,7 @@ fn figures(state: &BufferState, settings: &BufferSettings, now: Time) -> Figures
         inflow: text::rate(state.rates.accepted),
         outflow: text::rate(state.rates.drained),
         empty_in: state.empty_in().map_or(String::new(), text::span),
-        stale: settings.sweep.enabled.then(|| state.stale),
+        stale: settings.sweep.enabled.then_some(state.stale),
     }
 }
 
