@@ -11,10 +11,12 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying)
+//!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
+//!                    drain (empties the buffer), sweep (counts what waits there for too long)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
-//!                    clients ask for), streams, fleet; ask: questions
+//!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
+//!                    drain, sweep, settings); ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -45,6 +47,11 @@
 //! acknowledgement completes it or moves it to its next step, and `streams::requeue` finds what
 //! workers hold that show no sign of life. Readers that block wait in `engine::parked` and are
 //! served in the very batch that brings them something.
+//!
+//! In a burst the gate sends a run another way in: `buffer::accept` writes its head, its place in the
+//! queue of its env and its key, and `run_rows::get` finds it there, so that reads, edits and cancels
+//! need not know. `work::drain` makes the next ones real, org after org and env after env; entry, run
+//! and its delivery change in one transaction, so no entry is ever half out.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.
