@@ -85,3 +85,120 @@ async fn pause(stop: &CancellationToken, span: Duration) {
         () = tokio::time::sleep(span) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::appliance::intake::{Created, Submit};
+    use crate::appliance::runs::Scope;
+    use crate::appliance::{Settings, start::start};
+    use crate::base::name::Name;
+    use crate::base::time::{ManualClock, Span, Time};
+    use crate::engine::writer::Writer;
+    use crate::model::buffer::{BufferSettings, OrgPatch};
+    use crate::model::run::{Run, Status};
+    use crate::model::task::Task;
+    use crate::store::disk::Disk;
+
+    fn n(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    /// An appliance whose env is diverted after its first run; nobody drains yet.
+    async fn started() -> (Appliance, Writer) {
+        let disk = Arc::new(Disk::in_memory().unwrap());
+        let clock = Arc::new(ManualClock::at(Time(1_000_000)));
+        let buffer = BufferSettings { enabled: true, threshold: 1, ..BufferSettings::default() };
+        let settings = Settings { buffer, ..Settings::default() };
+        let on_fault = Box::new(|fault: &_| panic!("{fault}"));
+        let (appliance, writer) = start(disk, clock, settings, on_fault).unwrap();
+        let url = "https://agent.example/run".to_owned();
+        appliance.put_task(Task::pushed(n("work"), url, appliance.now())).await.unwrap();
+        let on = OrgPatch { enabled: Some(true), shadow: None };
+        appliance.set_org_buffer(n("acme"), on, "api").await.unwrap();
+        (appliance, writer)
+    }
+
+    async fn create(appliance: &Appliance, key: Option<&str>) -> (Run, bool) {
+        let mut submit = Submit::plain(n("work"), n("acme"), n("prod"), None);
+        submit.idempotency_key = key.map(str::to_owned);
+        match appliance.create(submit, false).await.unwrap() {
+            Created::Kept { run, cached } => (run, cached),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a03_the_duty_drains_and_b31_whoever_waits_hears_of_it() {
+        let (appliance, writer) = started().await;
+        create(&appliance, None).await;
+        let (run, _) = create(&appliance, None).await;
+        assert!(run.buffered);
+        let waiter = {
+            let (appliance, id) = (appliance.clone(), run.id);
+            tokio::spawn(async move {
+                appliance.run_final(id, &Scope::default(), Span::from_secs(30)).await
+            })
+        };
+        let stop = CancellationToken::new();
+        let duty = tokio::spawn(super::run(appliance.clone(), stop.clone()));
+        while appliance.buffer_state().unwrap().depth > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!appliance.run_row(run.id, &Scope::default()).unwrap().buffered);
+        assert!(!waiter.is_finished(), "it is no end to become real");
+        appliance.cancel(run.id, None, "api", &Scope::default()).await.unwrap();
+        assert_eq!(waiter.await.unwrap().unwrap().run.status, Status::Canceled);
+        stop.cancel();
+        duty.await.unwrap();
+        drop(appliance);
+        writer.stop();
+    }
+
+    #[tokio::test]
+    async fn b09_thirty_cold_calls_of_one_key_are_one_run() {
+        let (appliance, writer) = started().await;
+        let mut calls = JoinSet::new();
+        for _ in 0..30 {
+            let appliance = appliance.clone();
+            calls.spawn(async move { create(&appliance, Some("k")).await });
+        }
+        let answers = calls.join_all().await;
+        assert!(answers.iter().all(|(run, _)| run.id == answers[0].0.id));
+        assert_eq!(answers.iter().filter(|(_, cached)| !cached).count(), 1);
+        drop(appliance);
+        writer.stop();
+    }
+
+    #[tokio::test]
+    async fn c04_nothing_is_taken_out_after_a_stop() {
+        let (appliance, writer) = started().await;
+        for _ in 0..5 {
+            create(&appliance, None).await;
+        }
+        let stop = CancellationToken::new();
+        stop.cancel();
+        super::run(appliance.clone(), stop).await;
+        assert_eq!(appliance.buffer_state().unwrap().depth, 4);
+        drop(appliance);
+        writer.stop();
+    }
+
+    #[tokio::test]
+    async fn b15_another_env_sees_and_changes_nothing() {
+        let (appliance, writer) = started().await;
+        create(&appliance, None).await;
+        let (run, _) = create(&appliance, None).await;
+        let other = Scope { org: Some(n("globex")), env: None };
+        assert!(appliance.run(run.id, &other).is_err());
+        assert!(appliance.cancel(run.id, None, "api", &other).await.is_err());
+        assert!(appliance.add_tags(run.id, vec!["t".to_owned()], &other).await.is_err());
+        assert!(appliance.run_row(run.id, &Scope::default()).unwrap().buffered);
+        drop(appliance);
+        writer.stop();
+    }
+}

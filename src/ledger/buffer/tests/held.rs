@@ -32,7 +32,7 @@ fn a_buffered_run_reads_like_a_queued_one() {
 }
 
 #[test]
-fn b13_one_key_is_one_run_whatever_way_it_took() {
+fn b09_b13_c18_c19_one_key_is_one_run_whatever_way_it_took() {
     let mut world = World::with(push_task("work"));
     let key = |command: &mut crate::ledger::runs::submit::Submit| {
         command.idempotency_key = Some("k".to_owned());
@@ -238,4 +238,30 @@ fn what_cannot_wait_is_made_at_once() {
     let receipt = world.accept_with("now", &roomy(), |_| {}).unwrap();
     assert!(receipt.flush && !receipt.run.buffered);
     assert_refused(world.accept_with("no-such", &roomy(), |_| {}), Code::TaskNotFound);
+}
+
+#[test]
+fn b10_a_key_whose_time_is_over_makes_a_new_run() {
+    let mut world = World::with(push_task("work"));
+    let key = |command: &mut crate::ledger::runs::submit::Submit| {
+        command.idempotency_key = Some("k".to_owned());
+    };
+    let first = world.accept_with("work", &roomy(), key).unwrap().run.id;
+    world.advance(crate::ledger::runs::submit::IDEMPOTENCY_KEPT);
+    let second = world.accept_with("work", &roomy(), key).unwrap();
+    assert!(!second.cached && second.run.id != first);
+    assert_eq!(world.accept_with("work", &roomy(), key).unwrap().run.id, second.run.id);
+    assert_eq!(world.drain(10).made, 2, "both were promised");
+}
+
+#[test]
+fn b01_c01_nothing_leaves_but_through_the_drain() {
+    let mut world = World::with(push_task("work"));
+    let ids: Vec<RunId> = (0..3).map(|_| world.accept("work")).collect();
+    for _ in 0..40 {
+        world.after(Span::from_hours(24));
+        world.restart();
+    }
+    assert!(ids.iter().all(|id| world.run(*id).buffered));
+    assert_eq!(world.drain(10).made, 3);
 }
