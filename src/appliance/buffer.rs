@@ -1,5 +1,7 @@
 //! The burst buffer: in through the gate, out by the drain, and how it stands.
 
+use std::collections::HashMap;
+
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
@@ -11,6 +13,7 @@ use crate::model::buffer::BufferSettings;
 use crate::model::gate::{Decision, EngineLoad};
 use crate::model::refusal::{Code, Refusal};
 use crate::store::fault::Fault;
+use crate::store::key::Key;
 use crate::store::kinds::{buffered, count};
 use crate::store::rows::{Rows, counter};
 
@@ -172,14 +175,15 @@ impl Appliance {
 
     /// Brings what the gate knows of the buffer in line with the store.
     pub fn look_at_buffer(&self) -> Result<(), Refusal> {
-        let now = self.now();
-        let state = self.buffer_state()?;
-        let backlog = |env: EnvState| {
-            let known = Backlog { waiting: env.depth, oldest_at: env.oldest_at };
-            ((env.org, env.env), known)
-        };
-        let at_all = !state.envs_more;
-        self.flow.looked(state.envs.into_iter().map(backlog).collect(), at_all, now);
+        let view = self.snapshot()?;
+        let (fullest, more) = fullest(&view).map_err(unreadable)?;
+        let mut found = HashMap::with_capacity(fullest.len());
+        for (waiting, org, env) in fullest {
+            let oldest = buffered::oldest(&view, Some((&org, &env))).map_err(unreadable)?;
+            let oldest_at = oldest.map(|id| id.time());
+            found.insert((org, env), Backlog { waiting, oldest_at });
+        }
+        self.flow.looked(found, !more, self.now());
         Ok(())
     }
 
@@ -211,16 +215,8 @@ impl Appliance {
     }
 
     fn state_of(&self, view: &dyn Rows) -> Result<BufferState, Fault> {
-        let number = |key| Ok::<_, Fault>(u64::try_from(counter(view, &key)?).unwrap_or(0));
-        let found = count::buffered_envs(view, ENVS_LOOKED_AT_MAX + 1)?;
-        let mut envs_more = found.len() > ENVS_LOOKED_AT_MAX;
-        let mut depths = Vec::with_capacity(found.len());
-        for (org, env) in found {
-            depths.push((number(count::buffered_of(&org, &env))?, org, env));
-        }
-        depths.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2))));
-        envs_more |= depths.len() > ENVS_SHOWN_MAX;
-        depths.truncate(ENVS_SHOWN_MAX);
+        let number = |key| number(view, &key);
+        let (depths, envs_more) = fullest(view)?;
         let now = self.now();
         let mut envs = Vec::with_capacity(depths.len());
         for (depth, org, env) in depths {
@@ -247,4 +243,24 @@ impl Appliance {
             dead: buffered::dead(view, DEAD_SHOWN_MAX)?,
         })
     }
+}
+
+fn number(view: &dyn Rows, key: &Key) -> Result<u64, Fault> {
+    Ok(u64::try_from(counter(view, key)?).unwrap_or(0))
+}
+
+/// How many wait in an env of an org.
+type Depth = (u64, Name, Name);
+
+/// The fullest envs, at most [`ENVS_SHOWN_MAX`], with how many wait; and whether there are more.
+fn fullest(view: &dyn Rows) -> Result<(Vec<Depth>, bool), Fault> {
+    let found = count::buffered_envs(view, ENVS_LOOKED_AT_MAX + 1)?;
+    let mut depths = Vec::with_capacity(found.len());
+    for (org, env) in found {
+        depths.push((number(view, &count::buffered_of(&org, &env))?, org, env));
+    }
+    depths.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| (&a.1, &a.2).cmp(&(&b.1, &b.2))));
+    let more = depths.len() > ENVS_SHOWN_MAX;
+    depths.truncate(ENVS_SHOWN_MAX);
+    Ok((depths, more))
 }

@@ -1,11 +1,11 @@
 //! `tidegate serve`: the appliance until TERM or INT; a second signal ends it at once.
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Common, exit};
-use crate::app;
+use crate::app::{self, App};
 use crate::config::settings::Settings;
 use crate::engine::writer::OnFault;
 
@@ -71,35 +71,64 @@ pub fn exit_on_fault() -> OnFault {
 }
 
 async fn serve(settings: Settings, json: bool) -> i32 {
-    let app = match app::start(settings, exit_on_fault()).await {
+    let mut signals = Signals::listen();
+    let app = match started(settings, &mut signals).await {
         Ok(app) => app,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            return exit::of_start(&error);
-        }
+        Err(code) => return code,
     };
     if json {
         println!("{}", app::addresses(app.http, app.redis));
     } else {
         println!("tidegate is ready: http://{} and redis://{}", app.http, app.redis);
     }
-    until_told().await;
+    signals.told().await;
     tracing::info!("stopping; a second signal ends at once");
-    tokio::spawn(async {
-        until_told().await;
+    tokio::spawn(async move {
+        signals.told().await;
         std::process::exit(exit::FAILED);
     });
     app.stop().await;
     exit::DONE
 }
 
-/// Waits for TERM or INT.
-pub async fn until_told() {
-    let mut term =
-        signal(SignalKind::terminate()).expect("signals can be awaited inside a runtime");
-    let mut int = signal(SignalKind::interrupt()).expect("signals can be awaited inside a runtime");
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// The appliance when it is ready, or the exit code once it is known why not.
+pub async fn started(settings: Settings, signals: &mut Signals) -> Result<App, i32> {
+    let started = tokio::select! {
+        biased;
+        started = app::start(settings, exit_on_fault()) => started,
+        () = signals.told() => {
+            tracing::info!("told to stop before it was ready");
+            // Now, not after the recovery: what is being opened is safe at any point, as after a
+            // kill.
+            std::process::exit(exit::DONE)
+        }
+    };
+    started.map_err(|error| {
+        eprintln!("tidegate: {error}");
+        exit::of_start(&error)
+    })
+}
+
+/// TERM and INT, heard from [`Signals::listen`] on: whoever reads that the appliance is ready may
+/// tell it to stop at once.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn listen() -> Signals {
+        let of = |kind| signal(kind).expect("signals can be awaited inside a runtime");
+        Signals { term: of(SignalKind::terminate()), int: of(SignalKind::interrupt()) }
+    }
+
+    /// Waits for the next one.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
     }
 }

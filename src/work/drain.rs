@@ -43,7 +43,8 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
         let commands_before = appliance.commands_done();
         let watch = Stopwatch::start();
         let slice = appliance.drain_buffer(
-            rotation.clone(),
+            // A refusal loses it: the turns begin anew then, as after a restart.
+            std::mem::take(&mut rotation),
             drainer.concurrency as usize,
             drainer.max_attempts,
         );

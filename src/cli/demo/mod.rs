@@ -7,9 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::serve::{block_on, exit_on_fault, start_log, until_told};
+use super::serve::{Signals, block_on, start_log, started};
 use super::{Common, exit};
-use crate::app;
 use crate::config::settings::Settings;
 
 /// Run the appliance with a sample agent and a gentle load, to look around.
@@ -60,12 +59,10 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
     // The sample agent lives on loopback, which push may not reach unless it is allowed.
     let allow = crate::model::target::AllowList::parse(&["127.0.0.0/8"]);
     settings.allow = std::sync::Arc::new(allow.expect("a network in the form that is documented"));
-    let app = match app::start(settings, exit_on_fault()).await {
+    let mut signals = Signals::listen();
+    let app = match started(settings, &mut signals).await {
         Ok(app) => app,
-        Err(error) => {
-            eprintln!("tidegate: {error}");
-            return exit::of_start(&error);
-        }
+        Err(code) => return code,
     };
     let agent = match agent::start(app.appliance.clone()).await {
         Ok(address) => address,
@@ -87,7 +84,7 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
         greet(&base);
     }
     let load = tokio::spawn(load::keep_going(app.appliance.clone(), rate));
-    until_told().await;
+    signals.told().await;
     load.abort();
     app.stop().await;
     exit::DONE

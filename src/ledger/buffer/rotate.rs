@@ -14,6 +14,8 @@ use crate::store::rows::Rows;
 
 /// Orgs of which one plan takes notice; the next one goes on behind them.
 pub const ORGS_MAX: usize = 500;
+/// Orgs whose latest env is remembered; beyond them all begin anew with their first.
+const REMEMBERED_MAX: usize = 10_000;
 /// Entries of an env that are looked up at once.
 const CHUNK: usize = 32;
 
@@ -61,6 +63,9 @@ pub fn plan(rows: &dyn Rows, rotation: &mut Rotation, count: usize) -> Result<Ve
     if turns.len() < ORGS_MAX.min(count) {
         // All orgs that have entries are here: the others are forgotten.
         rotation.envs.retain(|org, _| known(org));
+    }
+    if rotation.envs.len() > REMEMBERED_MAX {
+        rotation.envs.clear();
     }
     let mut picks = Vec::with_capacity(count);
     while picks.len() < count

@@ -16,7 +16,7 @@ use crate::base::time::Time;
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix, last_id};
-use crate::store::rows::{Rows, Span, collect_keys, first_key};
+use crate::store::rows::{Rows, Span, collect_keys};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -254,26 +254,17 @@ pub fn next_env(rows: &dyn Rows, org: &Name, after: Option<&Name>) -> Result<Opt
     next_name(rows, after, |place| Key::new(place).text(org.as_str()))
 }
 
-/// The first name behind a prefix in either place: it jumps over the entries between two names.
+/// The first name behind a prefix in either place.
 fn next_name(
     rows: &dyn Rows,
     after: Option<&Name>,
     prefix: impl Fn(Table) -> Key,
 ) -> Result<Option<Name>, Fault> {
-    let mut first = None;
+    let mut found = Vec::new();
     for place in PLACES {
-        let prefix = prefix(place);
-        let mut span = Span::prefix(&prefix);
-        if let Some(after) = after {
-            span.lo = after_prefix(prefix.clone().text(after.as_str()).bytes());
-        }
-        if let Some(key) = first_key(rows, &span)? {
-            // The reader skips one byte; the last one of the prefix takes the table's part.
-            let name = super::name(&KeyReader::new(&key[prefix.bytes().len() - 1..]).text()?)?;
-            first = Some(first.map_or(name.clone(), |other: Name| other.min(name)));
-        }
+        found.extend(buffered::names(rows, &prefix(place), after, 1)?);
     }
-    Ok(first)
+    Ok(found.into_iter().min())
 }
 
 /// At most `limit` entries of an env with ids before `before`, oldest first; twice as many are read

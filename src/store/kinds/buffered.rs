@@ -5,8 +5,6 @@
 //! full submit writes nine all over the store. The body stands where it stands for every run, so
 //! the way out of the buffer does not write it again.
 
-use std::ops::ControlFlow;
-
 use bincode::{Decode, Encode};
 
 use crate::base::id::RunId;
@@ -205,20 +203,7 @@ pub fn oldest(rows: &dyn Rows, of: Option<(&Name, &Name)>) -> Result<Option<RunI
 
 /// At most `limit` orgs with a queue, after the given one.
 pub fn orgs(rows: &dyn Rows, after: Option<&Name>, limit: usize) -> Result<Vec<Name>, Fault> {
-    let mut span = Span::prefix(&Key::new(Table::BufferQueue));
-    if let Some(org) = after {
-        span.lo = after_prefix(queue_of_org(org).bytes());
-    }
-    let mut found = Vec::new();
-    while found.len() < limit
-        && !span.is_empty()
-        && let Some(key) = first_key(rows, &span)?
-    {
-        let org = super::name(&KeyReader::new(&key).text()?)?;
-        span.lo = after_prefix(queue_of_org(&org).bytes());
-        found.push(org);
-    }
-    Ok(found)
+    names(rows, &Key::new(Table::BufferQueue), after, limit)
 }
 
 /// At most `limit` envs of an org with a queue, after the given one.
@@ -228,20 +213,31 @@ pub fn envs(
     after: Option<&Name>,
     limit: usize,
 ) -> Result<Vec<Name>, Fault> {
-    let mut span = Span::prefix(&queue_of_org(org));
-    if let Some(env) = after {
-        span.lo = after_prefix(queue(org, env).bytes());
+    names(rows, &queue_of_org(org), after, limit)
+}
+
+/// At most `limit` names that follow a prefix, after the given one: it jumps over the rows between
+/// two names.
+pub(super) fn names(
+    rows: &dyn Rows,
+    prefix: &Key,
+    after: Option<&Name>,
+    limit: usize,
+) -> Result<Vec<Name>, Fault> {
+    let behind = |name: &Name| after_prefix(prefix.clone().text(name.as_str()).bytes());
+    let mut span = Span::prefix(prefix);
+    if let Some(after) = after {
+        span.lo = behind(after);
     }
     let mut found = Vec::new();
     while found.len() < limit
         && !span.is_empty()
         && let Some(key) = first_key(rows, &span)?
     {
-        let mut reader = KeyReader::new(&key);
-        reader.text()?;
-        let env = super::name(&reader.text()?)?;
-        span.lo = after_prefix(queue(org, &env).bytes());
-        found.push(env);
+        // The reader skips one byte; the last one of the prefix takes the table's part.
+        let name = super::name(&KeyReader::new(&key[prefix.bytes().len() - 1..]).text()?)?;
+        span.lo = behind(&name);
+        found.push(name);
     }
     Ok(found)
 }
@@ -264,23 +260,9 @@ pub fn put_dead(tx: &mut Tx<'_>, id: RunId, dead: &Dead) {
     tx.put(Key::new(Table::BufferDead).id(id), dead);
 }
 
-pub fn remove_dead(tx: &mut Tx<'_>, id: RunId) {
-    tx.remove(Key::new(Table::BufferDead).id(id));
-}
-
 /// At most `limit` of them, newest first.
 pub fn dead(rows: &dyn Rows, limit: usize) -> Result<Vec<(RunId, Dead)>, Fault> {
     let span = Span::prefix(&Key::new(Table::BufferDead)).newest_first();
     let found = collect(rows, &span, limit)?;
     found.iter().map(|(key, value)| Ok((last_id(key)?, codec::decode(value)?))).collect()
-}
-
-/// How many entries a scan of the whole queue finds, up to `limit`; for checks.
-pub fn count_queued(rows: &dyn Rows, limit: usize) -> Result<usize, Fault> {
-    let mut count = 0;
-    rows.scan(&Span::prefix(&Key::new(Table::BufferQueue)), &mut |_, _| {
-        count += 1;
-        Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    Ok(count)
 }
