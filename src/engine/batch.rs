@@ -207,24 +207,21 @@ pub fn run_batch(
     let prepare = || prepare(disk, &mut jobs, &mut ran, parked, now, minter);
     let outcome = catch_unwind(AssertUnwindSafe(prepare))
         .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
-        .and_then(|changes| {
-            if !changes.is_empty() {
-                disk.commit(&changes)?;
+        .and_then(|mut changes| {
+            let notices = std::mem::take(&mut changes.notices);
+            let (changed, bytes) = (!changes.is_empty(), changes.bytes());
+            if changed {
+                disk.commit(changes)?;
             }
-            Ok(changes)
+            Ok(Done { commands: 0, changed, bytes, notices })
         });
     match outcome {
-        Ok(changes) => {
+        Ok(done) => {
             let commands = ran.len();
             for job in ran {
                 job.release(None);
             }
-            Ok(Done {
-                commands,
-                changed: !changes.is_empty(),
-                bytes: changes.bytes(),
-                notices: changes.notices,
-            })
+            Ok(Done { commands, ..done })
         }
         Err(fault) => {
             for job in ran.into_iter().chain(jobs.into_iter().flatten()) {

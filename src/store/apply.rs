@@ -11,7 +11,8 @@ use super::fault::Fault;
 /// Rows by their keys; a row without a value goes away.
 pub(super) type ChangedRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-type Change<'c> = (&'c [u8], Option<&'c [u8]>);
+/// A key with its value, or without one when the row goes away.
+pub(super) type Change<'c> = (&'c [u8], Option<&'c [u8]>);
 
 /// Rows of one kind in a row from which doing them together is quicker than one by one.
 const RUN_MIN: usize = 4;
@@ -22,10 +23,9 @@ const RUN_MAX: usize = 256;
 /// sixth of single removals.
 pub(super) fn write_rows(
     table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    rows: &ChangedRows,
+    rows: &mut dyn Iterator<Item = Change<'_>>,
 ) -> Result<(), Fault> {
-    let mut rest: Vec<Change<'_>> =
-        rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
+    let mut rest: Vec<Change<'_>> = rows.collect();
     rest.reverse();
     while let Some((key, value)) = rest.last().copied() {
         let is_alike = |change: &&Change<'_>| {

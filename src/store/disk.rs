@@ -1,35 +1,39 @@
-//! Rows in redb: snapshots for readers, one durable commit per batch.
+//! Rows on disk: consistent views for readers, one durable commit per batch.
 //!
-//! A batch becomes durable as a record of the [journal](super::journal) while redb applies it in
-//! memory, and is shown when both are done: nothing is visible that is not durable. A checkpoint is
-//! a durable commit of redb that holds all of it; it is due when the journal is full, when the
-//! writer falls idle, and at the end. It also stores which pages are free (quick repair), so that
-//! an open after a kill need not read the whole file. Without a journal (a store in memory) every
-//! batch is a durable commit of redb.
+//! A batch becomes durable as a record of the [journal](super::journal), is shown at once, and redb
+//! takes it over [beside](super::keeper) the writer: nothing is visible that is not durable. A
+//! checkpoint is a durable commit of redb that holds all of it; one is due when an area of the
+//! journal is full, when the writer falls idle, and at the end. It also stores which pages are free
+//! (quick repair), so that an open after a kill need not read the whole file. Without a journal (a
+//! store in memory) every batch is a durable commit of redb.
 //!
-//! A commit that fails leaves its outcome unknown and latches the store; [`Disk::reopen`] is the
+//! A write that fails leaves its outcome unknown and latches the store; [`Disk::reopen`] is the
 //! way out of a full disk.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend, Table,
-    TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction};
 
-use super::apply::{ChangedRows, write_rows};
+use super::apply::ChangedRows;
 use super::changes::Changes;
 use super::fault::Fault;
-use super::journal::{Journal, Pen, Row};
-use super::rows::{Rows, Span, Visit, read_count};
+use super::journal::{Journal, Row, Started};
+use super::keeper::Keeper;
+use super::recent::Recent;
+use super::rows::{Rows, read_count};
 
-const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
+pub use super::keeper::Hands;
+pub use super::view::Snapshot;
+
+pub(super) const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("rows");
 
 /// What the store knows of its journal: changed by checkpoints only.
 const JOURNAL: TableDefinition<'static, &'static str, u64> = TableDefinition::new("journal");
 const IDENTITY: &str = "identity";
-const CHECKPOINT: &str = "checkpoint";
+pub(super) const CHECKPOINT: &str = "checkpoint";
 
 /// Bytes of records in the journal from which an idle writer makes a checkpoint. Fewer are applied
 /// again in a moment.
@@ -49,10 +53,10 @@ pub struct Files {
 /// Where the journal is written.
 pub struct JournalFile {
     pub file: Box<dyn StorageBackend>,
-    pub pen: Pen,
+    pub hands: Hands,
     /// Becomes the identity of a store that has no journal yet.
     pub identity: u64,
-    /// Size of the file, and so of what is applied again after a kill.
+    /// Size of a new file, and so of what is applied again after a kill.
     pub bytes_max: u64,
 }
 
@@ -67,15 +71,20 @@ pub struct Disk {
 }
 
 struct Open {
-    db: Database,
+    keeper: Keeper,
     /// Locked by the one writer.
-    journal: Option<Mutex<Written>>,
+    written: Mutex<Written>,
 }
 
+/// What the writer made durable.
+#[derive(Default)]
 struct Written {
-    journal: Journal,
-    /// A record may be durable that the store has not applied: only opening it anew helps.
-    is_behind: bool,
+    /// A store in memory has none.
+    journal: Option<Journal>,
+    /// The latest commit.
+    last: u64,
+    /// The commit at the end of the area of the journal for which a checkpoint was asked last.
+    wanted_after: u64,
 }
 
 impl fmt::Debug for Disk {
@@ -102,14 +111,11 @@ impl Disk {
 
     /// A consistent view; keep it short, a long one makes the file grow.
     pub fn snapshot(&self) -> Result<Snapshot, Fault> {
-        self.with_open(|open| {
-            let read = open.db.begin_read().map_err(fault)?;
-            Ok(Snapshot { table: read.open_table(ROWS).map_err(fault)? })
-        })
+        self.with_open(|open| Ok(Snapshot(open.keeper.view())))
     }
 
     /// Writes `changes` in one durable commit.
-    pub fn commit(&self, changes: &Changes) -> Result<(), Fault> {
+    pub fn commit(&self, changes: Changes) -> Result<(), Fault> {
         self.with_open(|open| open.commit(changes))
     }
 
@@ -118,12 +124,10 @@ impl Disk {
         self.with_open(Open::checkpoint)
     }
 
-    /// A checkpoint, if an idle writer should make one.
+    /// Waits until redb has all that was committed; with a checkpoint, if an idle writer should make
+    /// one.
     pub fn checkpoint_when_idle(&self) -> Result<(), Fault> {
-        self.with_open(|open| match &open.journal {
-            Some(written) if lock(written).journal.bytes() < IDLE_BYTES => Ok(()),
-            _ => open.checkpoint(),
-        })
+        self.with_open(Open::checkpoint_when_idle)
     }
 
     /// Closes and opens the database. Until that succeeds every read and write says `closed`.
@@ -159,65 +163,95 @@ impl Disk {
 }
 
 impl Open {
-    /// Applies what the journal holds beyond the last checkpoint.
+    /// What the journal holds beyond the last checkpoint is there at once; the keeper takes it over
+    /// as it does all else, and nobody misses it when the disk is full.
     fn new(files: Files) -> Result<Open, Fault> {
-        let db = files.db;
+        let (db, recent) = (files.db, Recent::default());
         create_tables(&db)?;
-        let Some(JournalFile { file, pen, identity, bytes_max }) = files.journal else {
-            return Ok(Open { db, journal: None });
+        let Some(JournalFile { file, hands, identity, bytes_max }) = files.journal else {
+            let keeper = Keeper::start(db, Hands::Writer { behind: 0 }, None, recent, 0)?;
+            return Ok(Open { keeper, written: Mutex::default() });
         };
+        let beside = hands == Hands::Threads;
+        let checkpoint = journal_row(&db, CHECKPOINT)?.unwrap_or(0);
         let journal = match journal_row(&db, IDENTITY)? {
             None => {
                 // Until the store knows its journal there was none.
-                let journal = Journal::create(file, pen, identity, bytes_max)?;
+                let journal = Journal::create(file, beside, identity, bytes_max)?;
                 let write = db.begin_write().map_err(fault)?;
                 put_journal_row(&write, IDENTITY, identity)?;
                 write.commit().map_err(fault)?;
                 journal
             }
             Some(identity) => {
-                let checkpoint = journal_row(&db, CHECKPOINT)?.unwrap_or(0);
-                Journal::open(file, pen, identity, bytes_max, checkpoint, |rows| replay(&db, rows))?
+                Journal::open(file, beside, identity, checkpoint, |sequence, rows| {
+                    let owned = |(key, value): Row<'_>| (key.to_vec(), value.map(<[u8]>::to_vec));
+                    recent.add(sequence, rows.map(owned).collect());
+                })?
             }
         };
-        let written = Written { journal, is_behind: false };
-        Ok(Open { db, journal: Some(Mutex::new(written)) })
+        let last = journal.last();
+        let keeper = Keeper::start(db, hands, Some(checkpoint), recent, last)?;
+        let written = Written { last, journal: Some(journal), wanted_after: 0 };
+        Ok(Open { keeper, written: Mutex::new(written) })
     }
 
-    fn commit(&self, changes: &Changes) -> Result<(), Fault> {
-        let write = self.db.begin_write().map_err(fault)?;
-        let mut table = write.open_table(ROWS).map_err(fault)?;
-        let counts = counts(&table, changes)?;
-        let Some(mut written) = self.lock()? else {
-            write_changes(&mut table, changes, &counts)?;
-            drop(table);
-            return commit_durably(write, None);
-        };
-        let is_journaled = written.journal.start(rows_of(changes, &counts))?;
-        // Until redb holds it as well; a failure on either side is for the next open to settle.
-        written.is_behind = is_journaled;
-        let applied = write_changes(&mut table, changes, &counts);
-        drop(table);
-        written.journal.finish()?;
-        applied?;
-        if is_journaled {
-            commit_in_memory(write)?;
-            written.is_behind = false;
-            Ok(())
-        } else {
-            commit_durably(write, Some(written))
+    fn commit(&self, changes: Changes) -> Result<(), Fault> {
+        let mut written = lock(&self.written);
+        self.keeper.make_room()?;
+        let mut rows = changes.rows;
+        rows.extend(counts(&*self.keeper.view(), &changes.counts)?);
+        if self.start(&mut written, &rows)? {
+            written.last += 1;
+            let Written { journal, last, wanted_after } = &mut *written;
+            self.keeper.add(*last, rows, || journal.as_mut().map_or(Ok(()), Journal::finish))?;
+            let left = journal.as_ref().map_or(0, Journal::last_of_other);
+            if left > *wanted_after {
+                // The other area is full: it is needed again when this one is.
+                *wanted_after = left;
+                self.keeper.want_checkpoint();
+            }
+            return Ok(());
+        }
+        written.last += 1;
+        self.keeper.add_durably(written.last, rows)?;
+        written.restart();
+        Ok(())
+    }
+
+    /// Starts a record of the rows; false when they need a checkpoint to be durable.
+    fn start(&self, written: &mut Written, rows: &ChangedRows) -> Result<bool, Fault> {
+        let Some(journal) = &mut written.journal else { return Ok(false) };
+        loop {
+            let rows = rows.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+            let started = journal.start(rows, self.keeper.checkpointed());
+            // Some of the record may be on the disk: only opening it anew can tell.
+            match started.inspect_err(|_| self.keeper.fail())? {
+                Started::Yes => return Ok(true),
+                Started::TooLarge => return Ok(false),
+                Started::Full(until) => self.keeper.wait_for_checkpoint_of(until)?,
+            }
         }
     }
 
     fn checkpoint(&self) -> Result<(), Fault> {
-        let write = self.db.begin_write().map_err(fault)?;
-        commit_durably(write, self.lock()?)
+        let mut written = lock(&self.written);
+        self.keeper.checkpoint()?;
+        written.restart();
+        Ok(())
     }
 
-    fn lock(&self) -> Result<Option<MutexGuard<'_, Written>>, Fault> {
-        match self.journal.as_ref().map(lock) {
-            Some(written) if written.is_behind => Err(Fault::Closed),
-            other => Ok(other),
+    fn checkpoint_when_idle(&self) -> Result<(), Fault> {
+        let bytes = lock(&self.written).journal.as_ref().map_or(0, Journal::bytes);
+        if bytes < IDLE_BYTES { self.keeper.settle() } else { self.checkpoint() }
+    }
+}
+
+impl Written {
+    /// After a checkpoint of all of it.
+    fn restart(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.restart(self.last);
         }
     }
 }
@@ -226,73 +260,16 @@ fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
     written.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A commit of redb that the next one that is durable makes durable.
-fn commit_in_memory(mut write: WriteTransaction) -> Result<(), Fault> {
-    write.set_durability(Durability::None).map_err(fault)?;
-    write.commit().map_err(fault)
-}
-
-/// A durable commit of redb, which holds all records of the journal.
-fn commit_durably(
-    mut write: WriteTransaction,
-    mut written: Option<MutexGuard<'_, Written>>,
-) -> Result<(), Fault> {
-    write.set_durability(Durability::Immediate).map_err(fault)?;
-    write.set_quick_repair(written.is_some());
-    if let Some(written) = &written {
-        put_journal_row(&write, CHECKPOINT, written.journal.last())?;
-    }
-    write.commit().map_err(fault)?;
-    if let Some(written) = &mut written {
-        written.journal.restart();
-    }
-    Ok(())
-}
-
 /// What the counters that move are afterwards.
-fn counts(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    changes: &Changes,
-) -> Result<ChangedRows, Fault> {
-    let moved = changes.counts.iter().filter(|(_, delta)| **delta != 0);
+fn counts(rows: &dyn Rows, moved: &BTreeMap<Vec<u8>, i64>) -> Result<ChangedRows, Fault> {
+    let moved = moved.iter().filter(|(_, delta)| **delta != 0);
     moved
         .map(|(key, delta)| {
-            let before = match table.get(key.as_slice()).map_err(fault)? {
-                Some(bytes) => read_count(bytes.value())?,
-                None => 0,
-            };
+            let before = rows.get(key)?.map_or(Ok(0), |bytes| read_count(&bytes))?;
             let after = before + delta;
             Ok((key.clone(), (after != 0).then(|| after.to_le_bytes().to_vec())))
         })
         .collect()
-}
-
-fn rows_of<'c>(changes: &'c Changes, counts: &'c ChangedRows) -> impl Iterator<Item = Row<'c>> {
-    changes.rows.iter().chain(counts).map(|(key, value)| (key.as_slice(), value.as_deref()))
-}
-
-/// Applies a record of the journal.
-fn replay(db: &Database, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), Fault> {
-    let write = db.begin_write().map_err(fault)?;
-    {
-        let mut table = write.open_table(ROWS).map_err(fault)?;
-        for (key, value) in rows {
-            match value {
-                Some(value) => drop(table.insert(key, value).map_err(fault)?),
-                None => drop(table.remove(key).map_err(fault)?),
-            }
-        }
-    }
-    commit_in_memory(write)
-}
-
-fn write_changes(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    changes: &Changes,
-    counts: &ChangedRows,
-) -> Result<(), Fault> {
-    write_rows(table, &changes.rows)?;
-    write_rows(table, counts)
 }
 
 fn create_tables(db: &Database) -> Result<(), Fault> {
@@ -313,36 +290,14 @@ fn journal_row(db: &Database, name: &str) -> Result<Option<u64>, Fault> {
     Ok(table.get(name).map_err(fault)?.map(|number| number.value()))
 }
 
-fn put_journal_row(write: &WriteTransaction, name: &str, number: u64) -> Result<(), Fault> {
+pub(super) fn put_journal_row(
+    write: &WriteTransaction,
+    name: &str,
+    number: u64,
+) -> Result<(), Fault> {
     let mut table = write.open_table(JOURNAL).map_err(fault)?;
     table.insert(name, number).map_err(fault)?;
     Ok(())
-}
-
-/// A consistent view of the rows on disk.
-pub struct Snapshot {
-    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
-}
-
-impl Rows for Snapshot {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        Ok(self.table.get(key).map_err(fault)?.map(|guard| guard.value().to_vec()))
-    }
-
-    fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
-        if span.is_empty() {
-            return Ok(());
-        }
-        let mut range = self.table.range(span.lo.as_slice()..span.hi.as_slice()).map_err(fault)?;
-        loop {
-            let next = if span.newest_first { range.next_back() } else { range.next() };
-            let Some(row) = next else { return Ok(()) };
-            let (key, value) = row.map_err(fault)?;
-            if visit(key.value(), value.value())?.is_break() {
-                return Ok(());
-            }
-        }
-    }
 }
 
 /// Turns any error of redb into ours; a full disk is told from every other failure.
@@ -367,40 +322,4 @@ pub(super) fn io_fault(error: &std::io::Error) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::store::memory::Memory;
-
-    fn all(rows: &dyn Rows) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let everything = Span { lo: vec![0], hi: vec![0xff; 4], newest_first: false };
-        crate::store::rows::collect(rows, &everything, usize::MAX).unwrap()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// Whatever mixture of new, changed and removed rows a batch holds, and wherever they fall
-        /// between rows that are there, the disk holds what an ordered map holds.
-        #[test]
-        fn commits_equal_an_ordered_map(
-            batches in proptest::collection::vec(
-                proptest::collection::btree_map((1u8..4, 0u8..60), any::<Option<u8>>(), 0..80), 1..6),
-            counts in proptest::collection::btree_map(0u8..4, -2i64..3, 0..4),
-        ) {
-            let disk = Disk::in_memory().unwrap();
-            let mut memory = Memory::default();
-            for batch in batches {
-                let mut changes = Changes::default();
-                for ((kind, key), value) in batch {
-                    changes.rows.insert(vec![kind, key], value.map(|v| vec![v; 40]));
-                }
-                changes.counts = counts.iter().map(|(k, v)| (vec![9, *k], *v)).collect();
-                disk.commit(&changes).unwrap();
-                memory.apply(&changes).unwrap();
-            }
-            prop_assert_eq!(all(&disk.snapshot().unwrap()), all(&memory));
-        }
-    }
-}
+mod tests;

@@ -2,21 +2,24 @@
 //!
 //! A durable commit of redb writes some eight scattered pages before its one sync; the same rows
 //! as one record, over bytes that the file already has, are synced in a third of the time. So a
-//! batch becomes durable here, redb applies it in memory, and a checkpoint (a durable commit of
-//! redb) makes all of it superfluous now and then: the next record starts at the front again.
+//! batch becomes durable here, and redb takes it over [beside](super::keeper) the writer. The file
+//! has two areas. While one is written, a checkpoint (a durable commit of redb) makes the records
+//! of the other superfluous, so that the writer can go on there when the first is full.
 //!
 //! ```text
-//! header   "tidegate journal", version u32, identity u64, CRC-32 of these        32 bytes
-//! record   mark u32, length u32, sequence u64, CRC-32 of body and of these       20 bytes, body
-//! body     for each row: key length u16, value length u32 (REMOVED: none), key, value
+//! header   "tidegate journal", version u32, identity u64, bytes of an area u64, CRC-32   40 bytes
+//! areas    two of the same size, each with records from its front on
+//! record   mark u32, length u32, sequence u64, CRC-32 of identity, these and body        20 bytes, body
+//! body     for each row: key length u16, value length u32 (none: the row goes away), key, value
 //! ```
 //! Numbers are little-endian. Rows carry what is, never by how much it changed: applying a record
 //! twice, or one whose successors were applied already, ends in the same rows.
 //!
 //! Sequences only grow, so what an earlier lap left behind the last record is never taken for one.
 //! A record that is torn was not acknowledged, and ends the journal; but when a whole record of a
-//! higher sequence lies behind it, acknowledged rows are lost, and that is told as damage.
+//! higher sequence lies anywhere else, acknowledged rows are lost, and that is told as damage.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use redb::StorageBackend;
@@ -24,171 +27,185 @@ use redb::StorageBackend;
 use super::disk::io_fault;
 use super::fault::Fault;
 
-mod pen;
+mod hand;
+mod record;
 
-pub use pen::Pen;
-use pen::{Hand, Page};
+use hand::{Hand, Page};
+use record::{Draft, HEADER_BYTES, Header, Record, damaged, has_later};
 
-const MAGIC: &[u8; 16] = b"tidegate journal";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 32;
-
-const MARK: [u8; 4] = *b"tgj:";
-const RECORD_HEADER_BYTES: usize = 20;
-const ROW_HEADER_BYTES: usize = 6;
-/// In place of a value's length: the row goes away.
-const REMOVED: u32 = u32::MAX;
+pub use record::Row;
 
 /// The file grows by so many zeros at once: writes that follow need no new blocks.
 const GROWTH_BYTES: u64 = 1 << 20;
 
-/// A row: its key, and its value unless it goes away.
-pub type Row<'r> = (&'r [u8], Option<&'r [u8]>);
-
-/// Where a journal goes on.
-struct Place {
-    position: u64,
-    length: u64,
+/// Where the records of an area end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Area {
+    /// From its front.
+    bytes: u64,
+    /// Sequence of its last record; 0 when it has none.
     last: u64,
+}
+
+/// What became of a record that was to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// [`Journal::finish`] waits until it is durable.
+    Yes,
+    /// Nothing was written: both areas are in use until a checkpoint holds this sequence.
+    Full(u64),
+    /// Nothing was written: no area could ever hold it.
+    TooLarge,
 }
 
 /// The records in the order in which they were committed.
 pub struct Journal {
     file: Arc<dyn StorageBackend>,
     hand: Hand,
-    /// Where the next record goes.
-    position: u64,
+    header: Header,
     /// Bytes that the file has.
     length: u64,
-    /// Records never go beyond it.
-    bytes_max: u64,
+    areas: [Area; 2],
+    /// The area that is written.
+    current: usize,
     /// Sequence of the latest record.
     last: u64,
     buffer: Vec<u8>,
-    /// Where the record ends that is being written.
+    /// Bytes of the record that is being written.
     under_way: Option<u64>,
 }
 
 impl Journal {
     /// Makes an empty journal of a store, over whatever the file holds.
+    ///
+    /// With `beside`, large records are written by a thread of their own.
     pub fn create(
         file: Box<dyn StorageBackend>,
-        pen: Pen,
+        beside: bool,
         identity: u64,
         bytes_max: u64,
     ) -> Result<Journal, Fault> {
+        let header = Header { identity, area_bytes: (bytes_max - HEADER_BYTES as u64) / 2 };
         file.set_len(0).map_err(|error| io_fault(&error))?;
         file.set_len(HEADER_BYTES as u64).map_err(|error| io_fault(&error))?;
-        file.write(0, &header(identity)).map_err(|error| io_fault(&error))?;
+        file.write(0, &header.to_bytes()).map_err(|error| io_fault(&error))?;
         file.sync_data().map_err(|error| io_fault(&error))?;
-        let position = HEADER_BYTES as u64;
-        Journal::over(file, pen, bytes_max, Place { position, length: position, last: 0 })
+        Journal::over(file, beside, header, HEADER_BYTES as u64)
     }
 
     fn over(
         file: Box<dyn StorageBackend>,
-        pen: Pen,
-        bytes_max: u64,
-        Place { position, length, last }: Place,
+        beside: bool,
+        header: Header,
+        length: u64,
     ) -> Result<Journal, Fault> {
         let file: Arc<dyn StorageBackend> = Arc::from(file);
-        let hand = Hand::new(pen, file.clone())?;
+        let hand = Hand::new(beside, file.clone())?;
+        let (areas, current, last) = ([Area::default(); 2], 0, 0);
         let (buffer, under_way) = (Vec::new(), None);
-        Ok(Journal { file, hand, position, length, bytes_max, last, buffer, under_way })
+        Ok(Journal { file, hand, header, length, areas, current, last, buffer, under_way })
     }
 
     /// Opens the journal of a store whose checkpoint holds everything up to sequence `after`, and
-    /// gives each later record to `apply`.
+    /// gives the rows of each later record, with its sequence, to `take`.
     ///
     /// # Errors
     /// [`Fault::Corrupt`] when the file belongs to another store, when a record is damaged, or when
     /// records are missing.
     pub fn open(
         file: Box<dyn StorageBackend>,
-        pen: Pen,
+        beside: bool,
         identity: u64,
-        bytes_max: u64,
         after: u64,
-        mut apply: impl FnMut(&mut dyn Iterator<Item = Row<'_>>) -> Result<(), Fault>,
+        mut take: impl FnMut(u64, &mut dyn Iterator<Item = Row<'_>>),
     ) -> Result<Journal, Fault> {
         let length = file.len().map_err(|error| io_fault(&error))?;
         let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged("is too long"))?];
         file.read(0, &mut bytes).map_err(|error| io_fault(&error))?;
-        check_header(&bytes, identity)?;
-        let (mut place, mut last) = (HEADER_BYTES, None);
-        while let Some(record) = Record::at(&bytes, place)
-            && last.is_none_or(|last| record.sequence == last + 1)
-        {
-            if record.sequence > after {
-                if last.is_none() && record.sequence > after + 1 {
-                    return Err(damaged(
-                        "begins after the end of the store: the two are of different times",
-                    ));
-                }
-                apply(&mut Rows(record.body))?;
+        let header = Header::read(&bytes, identity)?;
+        let mut journal = Journal::over(file, beside, header, length)?;
+        let chains = [0, 1].map(|area| Chain::read(&bytes, journal.place_of(area), identity));
+        let mut order: Vec<usize> = (0..2).filter(|area| chains[*area].last > after).collect();
+        order.sort_by_key(|area| chains[*area].first);
+        journal.last = after;
+        for area in order {
+            let chain = &chains[area];
+            if chain.first > journal.last + 1 {
+                return Err(damaged(match journal.last == after {
+                    true => "begins after the end of the store: the two are of different times",
+                    false => "misses records between others",
+                }));
             }
-            last = Some(record.sequence);
-            place += RECORD_HEADER_BYTES + record.body.len();
+            for record in records(chain.bytes, identity).filter(|found| found.sequence > after) {
+                take(record.sequence, &mut record.rows());
+            }
+            journal.areas[area] = Area { bytes: chain.bytes.len() as u64, last: chain.last };
+            (journal.current, journal.last) = (area, chain.last);
         }
-        let last = last.unwrap_or(after).max(after);
-        if has_later(&bytes[place..], last) {
-            return Err(damaged("has a damaged record before whole ones"));
+        for (area, chain) in chains.iter().enumerate() {
+            let place = journal.place_of(area);
+            let rest = place.start + chain.bytes.len()..place.end.min(bytes.len());
+            let rest = bytes.get(rest).unwrap_or_default();
+            if has_later(rest, journal.last, identity) {
+                return Err(damaged("has a damaged record before whole ones"));
+            }
+            if chain.last > after {
+                // A record may be whole in the memory of the system only, after a sync that failed.
+                let written = journal.file.write(place.start as u64, chain.bytes);
+                written.map_err(|error| io_fault(&error))?;
+            }
         }
-        // Restarted at the front when the checkpoint holds it all.
-        let place_of_next = Place { position: place as u64, length, last };
-        let mut journal = Journal::over(file, pen, bytes_max, place_of_next)?;
-        if last == after {
-            journal.restart();
-        } else {
-            // A record may be whole in the memory of the system only, after a sync that failed.
-            journal.file.write(0, &bytes[..place]).map_err(|error| io_fault(&error))?;
+        if journal.last > after {
             journal.file.sync_data().map_err(|error| io_fault(&error))?;
         }
         Ok(journal)
     }
 
-    /// Begins to make rows durable, which [`Journal::finish`] ends; false, and nothing is written,
-    /// when there is no room before the next checkpoint.
-    pub fn start<'r>(&mut self, rows: impl Iterator<Item = Row<'r>>) -> Result<bool, Fault> {
-        let sequence = self.last + 1;
-        self.buffer.clear();
-        self.buffer.resize(RECORD_HEADER_BYTES, 0);
+    /// Begins to make rows durable, while a checkpoint holds everything up to `checkpoint`.
+    pub fn start<'r>(
+        &mut self,
+        rows: impl Iterator<Item = Row<'r>>,
+        checkpoint: u64,
+    ) -> Result<Started, Fault> {
+        let mut draft = Draft::new(std::mem::take(&mut self.buffer));
         for row in rows {
-            if self.position + (self.buffer.len() as u64) >= self.bytes_max {
-                return Ok(false);
+            draft.put(row);
+            if draft.len() > self.header.area_bytes {
+                return Ok(Started::TooLarge);
             }
-            put_row(&mut self.buffer, row);
         }
-        let end = self.position + self.buffer.len() as u64;
-        let body = u32::try_from(self.buffer.len() - RECORD_HEADER_BYTES).unwrap_or(u32::MAX);
-        if end > self.bytes_max || body == u32::MAX {
-            return Ok(false);
+        let bytes = draft.len();
+        if self.areas[self.current].bytes + bytes > self.header.area_bytes {
+            let next = 1 - self.current;
+            if self.areas[next].last > checkpoint {
+                self.buffer = draft.give_up();
+                return Ok(Started::Full(self.areas[next].last));
+            }
+            self.current = next;
+            self.areas[next] = Area::default();
         }
-        self.buffer[..4].copy_from_slice(&MARK);
-        self.buffer[4..8].copy_from_slice(&body.to_le_bytes());
-        self.buffer[8..16].copy_from_slice(&sequence.to_le_bytes());
-        let sum = sum(&self.buffer[4..16], &self.buffer[RECORD_HEADER_BYTES..]);
-        self.buffer[16..20].copy_from_slice(&sum.to_le_bytes());
-        self.make_room(end)?;
-        let page = Page { position: self.position, bytes: std::mem::take(&mut self.buffer) };
-        self.hand.start(page)?;
-        self.under_way = Some(end);
-        Ok(true)
+        let position = self.position();
+        self.make_room(position + bytes)?;
+        let bytes_of_record = draft.finish(self.header.identity, self.last + 1);
+        self.hand.start(Page { position, bytes: bytes_of_record })?;
+        self.under_way = Some(bytes);
+        Ok(Started::Yes)
     }
 
     /// Waits until the record that was started is durable.
     pub fn finish(&mut self) -> Result<(), Fault> {
-        let Some(end) = self.under_way.take() else { return Ok(()) };
+        let Some(bytes) = self.under_way.take() else { return Ok(()) };
         self.buffer = self.hand.finish()?;
         self.buffer.shrink_to(GROWTH_BYTES as usize);
-        self.position = end;
         self.last += 1;
+        let area = &mut self.areas[self.current];
+        *area = Area { bytes: area.bytes + bytes, last: self.last };
         Ok(())
     }
 
-    /// The store holds everything up to [`Journal::last`]: the next record goes to the front.
-    pub fn restart(&mut self) {
-        self.position = HEADER_BYTES as u64;
+    /// A checkpoint holds everything up to sequence `last`: the next record goes to the front.
+    pub fn restart(&mut self, last: u64) {
+        (self.areas, self.current, self.last) = ([Area::default(); 2], 0, last);
     }
 
     /// Sequence of the latest record, which is durable.
@@ -196,9 +213,25 @@ impl Journal {
         self.last
     }
 
-    /// Bytes of records since the last checkpoint.
+    /// Sequence of the last record of the area that is not written now; 0 when it has none.
+    pub fn last_of_other(&self) -> u64 {
+        self.areas[1 - self.current].last
+    }
+
+    /// Bytes of records that a checkpoint would make superfluous.
     pub fn bytes(&self) -> u64 {
-        self.position - HEADER_BYTES as u64
+        self.areas.iter().map(|area| area.bytes).sum()
+    }
+
+    fn place_of(&self, area: usize) -> Range<usize> {
+        let bytes = self.header.area_bytes as usize;
+        let start = HEADER_BYTES + area * bytes;
+        start..start + bytes
+    }
+
+    /// Where the next record goes.
+    fn position(&self) -> u64 {
+        self.place_of(self.current).start as u64 + self.areas[self.current].bytes
     }
 
     /// Zeros up to and beyond `end`, so that later records overwrite what is there.
@@ -206,7 +239,8 @@ impl Journal {
         if end <= self.length {
             return Ok(());
         }
-        let length = end.next_multiple_of(GROWTH_BYTES).min(self.bytes_max).max(end);
+        let longest = self.place_of(1).end as u64;
+        let length = end.next_multiple_of(GROWTH_BYTES).min(longest);
         self.file.set_len(length).map_err(|error| io_fault(&error))?;
         let zeros = vec![0; (length - self.length) as usize];
         self.file.write(self.length, &zeros).map_err(|error| io_fault(&error))?;
@@ -215,104 +249,38 @@ impl Journal {
     }
 }
 
-fn header(identity: u64) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    header[..16].copy_from_slice(MAGIC);
-    header[16..20].copy_from_slice(&VERSION.to_le_bytes());
-    header[20..28].copy_from_slice(&identity.to_le_bytes());
-    let sum = crc32fast::hash(&header[..28]);
-    header[28..].copy_from_slice(&sum.to_le_bytes());
-    header
+/// The whole records of an area, from its front, each with the sequence after the one before.
+struct Chain<'b> {
+    bytes: &'b [u8],
+    first: u64,
+    /// 0 without a record.
+    last: u64,
 }
 
-fn check_header(bytes: &[u8], identity: u64) -> Result<(), Fault> {
-    let Some(found) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Err(damaged("is missing or cut short: it is part of the store"));
-    };
-    if found[28..] != crc32fast::hash(&found[..28]).to_le_bytes() || found[..16] != *MAGIC {
-        return Err(damaged("has a damaged header"));
-    }
-    if found[16..20] != VERSION.to_le_bytes() {
-        return Err(Fault::Newer("the journal".to_owned()));
-    }
-    if found[..] != header(identity) {
-        return Err(damaged("belongs to another store"));
-    }
-    Ok(())
-}
-
-fn damaged(how: &str) -> Fault {
-    Fault::Corrupt(format!("its journal {how}"))
-}
-
-fn sum(numbers: &[u8], body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(numbers);
-    hasher.update(body);
-    hasher.finalize()
-}
-
-fn put_row(buffer: &mut Vec<u8>, (key, value): Row<'_>) {
-    let key_length = u16::try_from(key.len()).expect("keys are checked to be shorter than 64 KiB");
-    let value_length = value.map_or(REMOVED, |value| {
-        u32::try_from(value.len()).expect("rows are checked to be shorter than 4 GiB")
-    });
-    buffer.extend_from_slice(&key_length.to_le_bytes());
-    buffer.extend_from_slice(&value_length.to_le_bytes());
-    buffer.extend_from_slice(key);
-    buffer.extend_from_slice(value.unwrap_or_default());
-}
-
-/// A record that is whole.
-struct Record<'b> {
-    sequence: u64,
-    body: &'b [u8],
-}
-
-impl Record<'_> {
-    fn at(bytes: &[u8], place: usize) -> Option<Record<'_>> {
-        let (head, rest) = bytes.get(place..)?.split_first_chunk::<RECORD_HEADER_BYTES>()?;
-        if head[..4] != MARK {
-            return None;
+impl<'b> Chain<'b> {
+    fn read(bytes: &'b [u8], place: Range<usize>, identity: u64) -> Chain<'b> {
+        let area = bytes.get(place.start..place.end.min(bytes.len())).unwrap_or_default();
+        let (mut first, mut last, mut end) = (0, 0, 0);
+        for record in records(area, identity) {
+            if last == 0 {
+                first = record.sequence;
+            } else if record.sequence != last + 1 {
+                break;
+            }
+            last = record.sequence;
+            end += record.len();
         }
-        let body = rest.get(..number(&head[4..8]) as usize)?;
-        let is_whole = sum(&head[4..16], body).to_le_bytes() == head[16..20];
-        is_whole.then(|| Record { sequence: number(&head[8..16]), body })
+        Chain { bytes: &area[..end], first, last }
     }
 }
 
-/// Whether a whole record of a sequence above `last` lies anywhere in `bytes`.
-fn has_later(bytes: &[u8], last: u64) -> bool {
-    let marks = bytes.windows(MARK.len()).enumerate().filter(|(_, window)| **window == MARK);
-    let mut records = marks.filter_map(|(place, _)| Record::at(bytes, place));
-    records.any(|record| record.sequence > last)
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// Rows of a body that was checked against its sum.
-struct Rows<'b>(&'b [u8]);
-
-impl<'b> Iterator for Rows<'b> {
-    type Item = Row<'b>;
-
-    fn next(&mut self) -> Option<Row<'b>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (head, rest) = self.0.split_at(ROW_HEADER_BYTES);
-        let (key, rest) = rest.split_at(number(&head[..2]) as usize);
-        let value_length = number(&head[2..]);
-        if value_length == u64::from(REMOVED) {
-            self.0 = rest;
-            return Some((key, None));
-        }
-        let (value, rest) = rest.split_at(value_length as usize);
-        self.0 = rest;
-        Some((key, Some(value)))
-    }
+fn records(bytes: &[u8], identity: u64) -> impl Iterator<Item = Record<'_>> {
+    let mut place = 0;
+    std::iter::from_fn(move || {
+        let record = Record::at(bytes, place, identity)?;
+        place += record.len();
+        Some(record)
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! [`tables`] is the whole schema on a page; [`key`] and [`codec`] turn typed keys and rows into
 //! bytes; [`rows`] is the one way to read; [`tx`] runs a command over an overlay of [`changes`];
-//! [`memory`] and [`disk`] hold the rows, with the [`journal`] in front of the latter; `kinds` has
-//! one file per kind of row.
+//! [`memory`] and [`disk`] hold the rows: the latter makes a commit durable in its [`journal`] and
+//! shows it, while `recent` has the rows until `keeper` put them into redb; `kinds` has one file per
+//! kind of row.
 
 mod apply;
 pub mod changes;
@@ -11,10 +12,14 @@ pub mod codec;
 pub mod disk;
 pub mod fault;
 pub mod journal;
+mod keeper;
 pub mod key;
 pub mod kinds;
 pub mod memory;
+mod merged;
 pub mod open;
+mod recent;
 pub mod rows;
 pub mod tables;
 pub mod tx;
+mod view;

@@ -16,9 +16,8 @@ use redb::backends::FileBackend;
 use crate::base::entropy::Entropy;
 
 use super::changes::Changes;
-use super::disk::{Disk, Files, JournalFile, fault, io_fault};
+use super::disk::{Disk, Files, Hands, JournalFile, fault, io_fault};
 use super::fault::Fault;
-use super::journal::Pen;
 use super::key::Key;
 use super::rows::Rows;
 use super::tables::{FORMAT, Table};
@@ -43,9 +42,8 @@ const OURS: &[&str] = &[
 /// Memory for pages of the store unless the configuration says otherwise.
 pub const CACHE_BYTES: usize = 96 << 20;
 
-/// Size of the journal. A checkpoint of so much stalls the writer for some 5 to 8 ms on a fast disk
-/// (one of 8 MiB for 25 to 30), and an open after a kill applies it again in a moment.
-const JOURNAL_BYTES_MAX: u64 = 2 << 20;
+/// Size of the journal: an open after a kill applies so much again in a moment.
+const JOURNAL_BYTES_MAX: u64 = 8 << 20;
 
 /// Why a data directory could not be opened; each has its own exit code.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +179,7 @@ fn open_journal(path: &Path) -> Result<JournalFile, Fault> {
     let identity = Entropy::from_system().next_u64();
     Ok(JournalFile {
         file: Box::new(file),
-        pen: Pen::Beside,
+        hands: Hands::Threads,
         identity,
         bytes_max: JOURNAL_BYTES_MAX,
     })
@@ -220,7 +218,7 @@ pub fn format_of(disk: &Disk) -> Result<Option<u32>, Fault> {
 pub fn write_format(disk: &Disk) -> Result<(), Fault> {
     let mut changes = Changes::default();
     changes.rows.insert(format_key().into_bytes(), Some(FORMAT.to_le_bytes().to_vec()));
-    disk.commit(&changes)
+    disk.commit(changes)
 }
 
 #[cfg(test)]
@@ -255,7 +253,7 @@ mod tests {
         let opened = open(dir.path()).unwrap();
         let mut changes = Changes::default();
         changes.rows.insert(format_key().into_bytes(), Some(99u32.to_le_bytes().to_vec()));
-        opened.disk.commit(&changes).unwrap();
+        opened.disk.commit(changes).unwrap();
         drop(opened);
         assert!(matches!(open(dir.path()), Err(OpenError::Newer { found: 99, .. })));
     }

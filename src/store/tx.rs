@@ -2,7 +2,6 @@
 //! its own changes on top. Nothing is written until the engine merges and commits.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use crate::base::entropy::Entropy;
 use crate::base::id::{Id, Minter};
@@ -14,6 +13,7 @@ use super::changes::Changes;
 use super::codec::{self, Record};
 use super::fault::{Fault, Stop};
 use super::key::Key;
+use super::merged::scan_merged;
 use super::rows::{self, Rows, Span, Visit};
 use super::tables::Table;
 
@@ -219,47 +219,9 @@ impl Rows for Overlaid<'_> {
 
     fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
         let range = self.over.range(span.lo.clone()..span.hi.clone());
-        let mut layer: Box<dyn Iterator<Item = _>> =
+        let layer: Box<dyn Iterator<Item = _>> =
             if span.newest_first { Box::new(range.rev()) } else { Box::new(range) };
-        let mut next = layer.next();
-        if next.is_none() {
-            return self.base.scan(span, visit);
-        }
-        let precedes = |a: &[u8], b: &[u8]| if span.newest_first { a > b } else { a < b };
-        let mut stopped = false;
-        self.base.scan(span, &mut |key, value| {
-            while let Some((over_key, over_value)) = next {
-                if !precedes(over_key, key) {
-                    break;
-                }
-                next = layer.next();
-                if let Some(over_value) = over_value
-                    && visit(over_key, over_value)?.is_break()
-                {
-                    stopped = true;
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            let flow = match next {
-                Some((over_key, over_value)) if over_key == key => {
-                    next = layer.next();
-                    match over_value {
-                        Some(over_value) => visit(key, over_value)?,
-                        None => ControlFlow::Continue(()),
-                    }
-                }
-                _ => visit(key, value)?,
-            };
-            stopped = flow.is_break();
-            Ok(flow)
-        })?;
-        while let (false, Some((over_key, over_value))) = (stopped, next) {
-            next = layer.next();
-            if let Some(over_value) = over_value {
-                stopped = visit(over_key, over_value)?.is_break();
-            }
-        }
-        Ok(())
+        scan_merged(self.base, layer.map(|(key, value)| (key, value.as_ref())), span, visit)
     }
 }
 

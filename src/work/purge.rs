@@ -58,7 +58,7 @@ mod tests {
         }
         let mark = Key::new(Table::Purge).u64(stream).u8(0);
         changes.rows.insert(mark.into_bytes(), Some(Vec::new()));
-        disk.commit(&changes).unwrap();
+        disk.commit(changes).unwrap();
     }
 
     async fn everything_goes(disk: &Disk) {

@@ -130,7 +130,7 @@ mod tests {
             let queue = buffered::queue(&Name::new("acme").unwrap(), &Name::new("prod").unwrap());
             changes.rows.insert(queue.id(id).into_bytes(), Some(Vec::new()));
         }
-        disk.commit(&changes).unwrap();
+        disk.commit(changes).unwrap();
     }
 
     fn started(disk: &Arc<Disk>) -> (Appliance, Writer) {

@@ -131,7 +131,7 @@ fn newer_data_is_refused() {
     let mut changes = Changes::default();
     let format = Key::new(Table::Meta).text("format").into_bytes();
     changes.rows.insert(format, Some(99_u32.to_le_bytes().to_vec()));
-    opened.disk.commit(&changes).unwrap();
+    opened.disk.commit(changes).unwrap();
     opened.disk.close();
     drop(opened);
     let (code, said) = Process::start(dir.path()).err().expect("it is refused");

@@ -99,12 +99,12 @@ fn lives(seed: u64) -> u64 {
             let (changes, next) = batch(&mut entropy, &model.acknowledged);
             model.under_way = Some(next);
             let done = match entropy.below(40) {
-                0 => machine.store().checkpoint().and_then(|()| machine.store().commit(&changes)),
+                0 => machine.store().checkpoint().and_then(|()| machine.store().commit(changes)),
                 1 => machine
                     .store()
                     .checkpoint_when_idle()
-                    .and_then(|()| machine.store().commit(&changes)),
-                _ => machine.store().commit(&changes),
+                    .and_then(|()| machine.store().commit(changes)),
+                _ => machine.store().commit(changes),
             };
             if done.is_err() {
                 break;

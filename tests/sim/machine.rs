@@ -8,9 +8,8 @@ use redb::Database;
 use tidegate::base::entropy::Entropy;
 use tidegate::base::id::Id;
 use tidegate::ledger::ask::newest::newest_id;
-use tidegate::store::disk::{Disk as Store, Files, JournalFile};
+use tidegate::store::disk::{Disk as Store, Files, Hands, JournalFile};
 use tidegate::store::fault::Fault;
-use tidegate::store::journal::Pen;
 use tidegate::store::open::{format_of, write_format};
 use tidegate::store::rows::{Rows, Span};
 use tidegate::store::tables::FORMAT;
@@ -37,6 +36,8 @@ pub struct Machine {
     store: Option<Store>,
     cache_bytes: usize,
     opens: usize,
+    /// Of the disk, when it was opened.
+    failures_before: u64,
     /// Over the disks that are gone.
     hash: u64,
 }
@@ -45,7 +46,8 @@ impl Machine {
     /// A machine with a whole, empty store: creation is guarded by a rename, not by redb.
     pub fn new(cache_bytes: usize) -> Machine {
         let slot = Arc::new(Mutex::new(Disk::new()));
-        let mut machine = Machine { slot, store: None, cache_bytes, opens: 0, hash: 0 };
+        let mut machine =
+            Machine { slot, store: None, cache_bytes, opens: 0, failures_before: 0, hash: 0 };
         machine.open().expect("a healthy disk takes a new store");
         write_format(machine.store()).expect("a healthy disk takes a commit");
         machine
@@ -62,15 +64,16 @@ impl Machine {
     /// Opens the store; the disk may fail meanwhile.
     pub fn open(&mut self) -> Result<(), Fault> {
         assert!(self.store.is_none(), "the store is open already");
+        self.failures_before = self.disk().failures();
         let (slot, cache_bytes) = (self.slot.clone(), self.cache_bytes);
-        // A thread beside the writer may be the first or the last of the two.
+        // A thread beside the writer may be quick or slow.
         self.opens += 1;
-        let pen = [Pen::First, Pen::Last][self.opens % 2];
+        let hands = Hands::Writer { behind: [0, 3, 40][self.opens % 3] };
         let opener = move || {
             let disk = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let journal = JournalFile {
                 file: Box::new(disk.journal()),
-                pen,
+                hands,
                 identity: 7,
                 bytes_max: JOURNAL_BYTES_MAX,
             };
@@ -87,6 +90,12 @@ impl Machine {
         };
         self.store = Some(Store::open(Box::new(opener))?);
         Ok(())
+    }
+
+    /// Whether the disk failed since the store was opened. The store may tell of it only later: what
+    /// was acknowledged is safe in its journal.
+    pub fn has_failed(&self) -> bool {
+        self.disk().failures() > self.failures_before
     }
 
     /// The format row is there from the first day on.

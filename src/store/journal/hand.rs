@@ -1,8 +1,6 @@
-//! Who writes the records of the journal, and when.
-//!
-//! The sync of a record and redb's part of the same batch each take about as long: a thread beside
-//! the writer makes them one. The simulator needs one order of all operations on its disk: there
-//! the writer does both, in either order.
+//! Who writes the records of the journal: the writer, or, while it puts the rows of a large one where
+//! readers find them, a thread beside it. The simulator needs one order of all operations on its
+//! disk: there the writer does it all.
 
 use std::io;
 use std::sync::Arc;
@@ -14,19 +12,8 @@ use redb::StorageBackend;
 use crate::store::disk::io_fault;
 use crate::store::fault::Fault;
 
-/// When a record is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pen {
-    /// By a thread of its own, while the writer goes on.
-    Beside,
-    /// By the writer, when it starts the record.
-    First,
-    /// By the writer, when it finishes the record.
-    Last,
-}
-
 /// Bytes of a record from which the thread is asked: to wake it, and to be woken by it, takes as
-/// long as redb takes for fewer.
+/// long as the rows of fewer take.
 const BESIDE_BYTES_MIN: usize = 16 << 10;
 
 /// Bytes and where they go.
@@ -38,8 +25,6 @@ pub(super) struct Page {
 /// Writes one page at a time.
 pub(super) struct Hand {
     file: Arc<dyn StorageBackend>,
-    pen: Pen,
-    /// Of [`Pen::Beside`] only.
     beside: Option<Beside>,
     under_way: Option<UnderWay>,
 }
@@ -47,27 +32,22 @@ pub(super) struct Hand {
 enum UnderWay {
     Beside,
     Written(Page),
-    ToWrite(Page),
 }
 
 impl Hand {
-    pub fn new(pen: Pen, file: Arc<dyn StorageBackend>) -> Result<Hand, Fault> {
-        let beside = match pen {
-            Pen::Beside => Some(Beside::start(file.clone())?),
-            Pen::First | Pen::Last => None,
-        };
-        Ok(Hand { file, pen, beside, under_way: None })
+    pub fn new(beside: bool, file: Arc<dyn StorageBackend>) -> Result<Hand, Fault> {
+        let beside = beside.then(|| Beside::start(file.clone())).transpose()?;
+        Ok(Hand { file, beside, under_way: None })
     }
 
     pub fn start(&mut self, page: Page) -> Result<(), Fault> {
         let beside = self.beside.as_ref().filter(|_| page.bytes.len() >= BESIDE_BYTES_MIN);
-        self.under_way = Some(match (beside, self.pen) {
-            (Some(beside), _) => {
+        self.under_way = Some(match beside {
+            Some(beside) => {
                 beside.send(page)?;
                 UnderWay::Beside
             }
-            (None, Pen::Last) => UnderWay::ToWrite(page),
-            (None, Pen::First | Pen::Beside) => {
+            None => {
                 write(&*self.file, &page).map_err(|error| io_fault(&error))?;
                 UnderWay::Written(page)
             }
@@ -77,16 +57,14 @@ impl Hand {
 
     /// The bytes of the page that was started, once they are durable.
     pub fn finish(&mut self) -> Result<Vec<u8>, Fault> {
-        let (page, outcome) = match (self.under_way.take(), &self.beside) {
-            (Some(UnderWay::Beside), Some(beside)) => beside.written.recv().map_err(|_| gone())?,
-            (Some(UnderWay::Written(page)), _) => (page, Ok(())),
-            (Some(UnderWay::ToWrite(page)), _) => {
-                let outcome = write(&*self.file, &page);
-                (page, outcome)
+        match (self.under_way.take(), &self.beside) {
+            (Some(UnderWay::Beside), Some(beside)) => {
+                let (page, outcome) = beside.written.recv().map_err(|_| gone())?;
+                outcome.map(|()| page.bytes).map_err(|error| io_fault(&error))
             }
-            (Some(UnderWay::Beside) | None, _) => return Ok(Vec::new()),
-        };
-        outcome.map(|()| page.bytes).map_err(|error| io_fault(&error))
+            (Some(UnderWay::Written(page)), _) => Ok(page.bytes),
+            (Some(UnderWay::Beside) | None, _) => Ok(Vec::new()),
+        }
     }
 }
 
