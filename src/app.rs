@@ -21,7 +21,7 @@ use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
 use crate::front::http::router::router;
 use crate::front::http::server;
-use crate::front::http::state::{About, Front, Probe, Probed};
+use crate::front::http::state::{About, Front, Probe, Probed, Shared};
 use crate::front::resp;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
@@ -136,7 +136,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             stop.clone(),
         )),
     ];
-    door.open(router(Front {
+    door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
@@ -151,7 +151,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         probe: probe(sender, clock),
         allow: settings.allow,
         stop: stop.clone(),
-    }));
+    })));
     redis_door.open(appliance.clone());
     if let Err(error) = write_addresses(&settings.data_dir, http, redis) {
         // A convenience for scripts; a full disk must not keep the pages away.

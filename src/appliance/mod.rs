@@ -41,13 +41,16 @@ const REOPEN_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// A cheap handle on everything Tidegate can do.
 #[derive(Clone)]
-pub struct Appliance {
+pub struct Appliance(Arc<Parts>);
+
+/// What all handles share.
+pub struct Parts {
     handle: Handle,
     clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
+    settings: Settings,
     presence: Arc<presence::Presence>,
-    gate: Arc<buffer_settings::GateKeeper>,
-    flow: Arc<buffer_flow::Flow>,
+    gate: buffer_settings::GateKeeper,
+    flow: buffer_flow::Flow,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -74,6 +77,14 @@ impl Default for Settings {
     }
 }
 
+impl std::ops::Deref for Appliance {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Appliance {
     pub fn new(
         handle: Handle,
@@ -81,9 +92,8 @@ impl Appliance {
         settings: Settings,
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
-        let (settings, gate) = (Arc::new(settings), Arc::new(gate));
-        let (presence, flow) = (Arc::default(), Arc::default());
-        Appliance { handle, clock, settings, presence, gate, flow }
+        let (presence, flow) = Default::default();
+        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow }))
     }
 
     pub fn now(&self) -> Time {

@@ -47,7 +47,7 @@ impl Drop for Seat {
 pub async fn live(State(front): State<Front>) -> Answer {
     let seat = Seat::take()?;
     let versions = front.appliance.hub().page_versions();
-    let stop = front.stop;
+    let stop = front.stop.clone();
     let events = stream::unfold(
         (versions, stop, seat, true),
         |(mut versions, stop, seat, first)| async move {

@@ -26,9 +26,26 @@ pub struct Probed {
 pub type Probe =
     Arc<dyn Fn(Task, Endpoint) -> Pin<Box<dyn Future<Output = Probed> + Send>> + Send + Sync>;
 
-/// Shared by all handlers; a cheap clone.
+/// Shared by all handlers; a cheap clone, since every request has its own.
 #[derive(Clone)]
-pub struct Front {
+pub struct Front(Arc<Shared>);
+
+impl Front {
+    pub fn new(shared: Shared) -> Front {
+        Front(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for Front {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What all handlers work with.
+pub struct Shared {
     pub appliance: Appliance,
     pub about: Arc<About>,
     pub pulse: Arc<Pulse>,

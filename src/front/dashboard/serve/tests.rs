@@ -19,7 +19,7 @@ use crate::engine::writer::Writer;
 use crate::front::dashboard::assets;
 use crate::front::http::door::Door;
 use crate::front::http::router::router;
-use crate::front::http::state::{About, Front, Probe, Probed};
+use crate::front::http::state::{About, Front, Probe, Probed, Shared};
 use crate::model::outcome::{Answer, Outcome};
 use crate::model::retry::Trouble;
 use crate::model::target::AllowList;
@@ -59,7 +59,7 @@ impl House {
             };
             Box::pin(async { Probed { answer, elapsed_ms: 12 } })
         });
-        let front = Front {
+        let front = Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(About {
                 hosts: Vec::new(),
@@ -74,7 +74,7 @@ impl House {
             probe,
             allow: Arc::new(AllowList::parse(&["127.0.0.0/8"]).unwrap()),
             stop: tokio_util::sync::CancellationToken::new(),
-        };
+        });
         House { router: router(front), appliance, writer: Some(writer), _store: store, _dir: dir }
     }
 
