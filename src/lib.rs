@@ -20,10 +20,10 @@
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
-//!                    page), keys, codec, rows, overlay transactions, open; disk (batches are made
-//!                    durable by the journal, redb holds checkpoints), journal (records; its pen
-//!                    writes them beside redb's part), apply (a batch into redb's table); kinds: a
-//!                    file per kind of row
+//!                    page), keys, codec, rows, overlay transactions, open; disk (a commit is durable
+//!                    in the journal and shown at once), recent (what redb does not have yet),
+//!                    keeper (puts it into redb beside the writer, makes checkpoints), view (both
+//!                    as one), apply (changes into redb's table); kinds: a file per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
 //!                    delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
@@ -38,9 +38,10 @@
 //! `front::http::runs_create` turns JSON into a valid `Submit`. `appliance::intake` answers a known
 //! key from a snapshot, else sends the act to `engine::writer`, which gathers what waits, runs each
 //! command over an overlay of its own, merges the accepted ones, commits once (one synced record of
-//! `store::journal` while redb applies the rows in memory), and only then lets any answer out. The commit's hints wake `work::dispatch`: its core asks for claims, the ledger
-//! leases rows with a fence, the sender calls, the outcome table judges, and `settle` applies it
-//! to run and row in one transaction that the fence guards.
+//! `store::journal`; redb gets the rows a moment later, from `store::keeper`), and only then lets any
+//! answer out. The commit's hints wake `work::dispatch`: its core asks for claims, the ledger leases
+//! rows with a fence, the sender calls, the outcome table judges, and `settle` applies it to run and
+//! row in one transaction that the fence guards.
 //!
 //! A run of a pull task takes another way: `runs::pull` puts an entry that names it into its stream,
 //! in the transaction that makes it. A reader of a group gets it with fence and attempt, its

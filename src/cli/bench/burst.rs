@@ -48,23 +48,28 @@ impl Burst {
         show(quiet.end("other env, quiet").await);
         for over_http in [false, true] {
             let door = if over_http { "HTTP" } else { "Rust boundary" };
+            // What is delivered takes its part of the machine, as in a burst that is not a test.
             let ways = [
-                ("full submits", false, Drainer::On),
-                ("into the buffer", true, Drainer::Off),
-                ("into the buffer, drained", true, Drainer::On),
+                ("full submits", "held", false, Drainer::On),
+                ("into the buffer", "held", true, Drainer::Off),
+                ("into the buffer, drained", "held", true, Drainer::On),
+                ("full submits, delivered", "cycle", false, Drainer::On),
+                ("into the buffer, drained and delivered", "cycle", true, Drainer::On),
             ];
-            for (what, buffered, drainer) in ways {
+            for (what, task, buffered, drainer) in ways {
                 self.switch(buffered, drainer).await?;
+                let target = self.finished()? + if task == "cycle" { BURST } else { 0 };
                 let quiet = self.start_quiet();
-                let burst = self.send(over_http, BURST).await;
+                let burst = self.send(over_http, task, BURST).await;
                 show(burst.named(format!("burst, {door}, {what}")));
                 show(quiet.end("  other env meanwhile").await);
                 self.switch(buffered, Drainer::On).await?;
                 self.empty().await?;
+                self.delivered(target).await?;
             }
         }
         self.switch(true, Drainer::Off).await?;
-        self.send(false, DRAINED).await;
+        self.send(false, "held", DRAINED).await;
         let waiting = self.depth()?;
         let watch = Stopwatch::start();
         self.switch(true, Drainer::On).await?;
@@ -102,16 +107,29 @@ impl Burst {
         Ok(())
     }
 
-    fn submit(&self, org: &str) -> Submit {
+    fn finished(&self) -> Result<u64, String> {
+        let totals = self.appliance.totals().map_err(|refusal| refusal.to_string())?;
+        Ok(totals.finished as u64)
+    }
+
+    /// Waits until so many runs have finished.
+    async fn delivered(&self, target: u64) -> Result<(), String> {
+        while self.finished()? < target {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    fn submit(&self, task: &str, org: &str) -> Submit {
         let payload = Some(self.payload.as_bytes().to_vec());
-        Submit::plain(name("held"), name(org), name("prod"), payload)
+        Submit::plain(name(task), name(org), name("prod"), payload)
     }
 
     /// Sends so many runs, as fast as they are taken.
-    async fn send(&self, over_http: bool, count: u64) -> Figures {
+    async fn send(&self, over_http: bool, task: &str, count: u64) -> Figures {
         let sent = Arc::new(AtomicU64::new(0));
         let body: Arc<str> = format!(
-            "{{\"task\":\"held\",\"org\":\"burst\",\"env\":\"prod\",\"payload\":{}}}",
+            "{{\"task\":\"{task}\",\"org\":\"burst\",\"env\":\"prod\",\"payload\":{}}}",
             self.payload
         )
         .into();
@@ -119,7 +137,7 @@ impl Burst {
         let whole = Stopwatch::start();
         for _ in 0..CLIENTS {
             let (appliance, http, submit) =
-                (self.appliance.clone(), self.http, self.submit("burst"));
+                (self.appliance.clone(), self.http, self.submit(task, "burst"));
             let (sent, body) = (sent.clone(), body.clone());
             tasks.spawn(async move {
                 let mut times = Times::default();
@@ -150,7 +168,7 @@ impl Burst {
     fn start_quiet(&self) -> Quiet {
         let stop = Arc::new(AtomicBool::new(false));
         let (appliance, submit, stopped) =
-            (self.appliance.clone(), self.submit("quiet"), stop.clone());
+            (self.appliance.clone(), self.submit("held", "quiet"), stop.clone());
         let whole = Stopwatch::start();
         let task = tokio::spawn(async move {
             let mut times = Times::default();
