@@ -23,7 +23,7 @@ use super::recent::Recent;
 use super::view::{Base, View};
 
 /// Bytes of rows that redb does not have, from which the writer waits for the keeper.
-const RECENT_BYTES_MAX: u64 = 1 << 20;
+const RECENT_BYTES_MAX: u64 = 4 << 20;
 /// Fewer bytes than these may wait for company: redb takes many rows for little more than few.
 const GATHER_BYTES: u64 = 64 << 10;
 const GATHER: Duration = Duration::from_millis(1);
