@@ -54,13 +54,13 @@ struct Held {
 }
 
 impl GateKeeper {
-    /// Reads what is in force: what was set, else `defaults`.
+    /// Reads what is in force: what was set, over `defaults`.
     pub fn load(rows: &dyn Rows, defaults: &BufferSettings) -> Result<GateKeeper, Fault> {
         let held = read(rows, defaults)?;
         if held.kept.set_at.is_some() && held.kept.settings != *defaults {
             tracing::info!(
                 set_by = held.kept.set_by,
-                "the buffer keeps the settings that were set while it ran, not its configuration"
+                "some settings of the buffer were set while it ran and win over its configuration"
             );
         }
         Ok(GateKeeper {
