@@ -114,6 +114,7 @@ pub fn pass(tx: &mut Tx<'_>, enabled: bool, numbers: &SweepNumbers) -> Result<Pa
         // Nothing is buffered anywhere, so there is nothing to remember.
         pass.wrapped = rows::wipe(tx, numbers.slice.removed)?;
         pass.unfinished = !pass.wrapped;
+        pass.stale_now = stale(tx)?;
         return Ok(pass);
     }
     cursor.stale = Some(stale_at(tx, &cursor)?);

@@ -91,10 +91,7 @@ fn a10_entries_and_envs_of_a_slice_are_bounded() {
         let after = after.map_or(String::new(), |env| env.to_string());
         seen.push((pass.orgs, pass.envs, pass.stale_entries, pass.unfinished, after));
     }
-    let expected = [
-        (1, 2, 4, true, "env-0".to_owned()),
-        (1, 3, 3, false, String::new()),
-    ];
+    let expected = [(1, 2, 4, true, "env-0".to_owned()), (1, 3, 3, false, String::new())];
     assert_eq!(seen, expected, "an org is continued behind the last env that was visited");
     assert_eq!((world.ask(stale).unwrap(), at(&world)), (3 + 4, 0));
 }
