@@ -59,8 +59,8 @@ impl EnvState {
 
     /// Whether a run that is diverted would be refused: what waits is too much or too old.
     pub fn is_full(&self, settings: &BufferSettings, now: Time) -> bool {
-        let too_old = self.oldest_at.is_some_and(|at| now.since(at) > settings.age_max);
-        self.depth >= settings.env_max || self.bytes >= settings.env_bytes_max || too_old
+        let (waiting, bytes, oldest_at) = (self.depth, self.bytes, self.oldest_at);
+        Backlog { waiting, bytes, oldest_at }.is_full(settings, now)
     }
 }
 
@@ -69,26 +69,36 @@ fn empty_in(depth: u64, rates: FlowRates) -> Option<Span> {
     (depth > 0 && shrinks > 0.0).then(|| Span((depth as f64 / shrinks * 1_000.0) as i64))
 }
 
-/// How the buffer stands.
+/// How the whole buffer stands: a few reads, however many envs wait.
 #[derive(Clone, Debug, Default)]
-pub struct BufferState {
+pub struct BufferFigures {
     pub depth: u64,
     pub bytes: u64,
     /// When the oldest entry of all was accepted.
     pub oldest_at: Option<Time>,
     /// Of all envs together.
     pub rates: FlowRates,
+    /// Envs that would take no more, the fullest first, as of the latest look.
+    pub full: Vec<(Name, Name)>,
+    /// Entries that cannot be read, as far as they are shown.
+    pub dead: usize,
+    /// Entries that wait for too long, of all envs, as of the latest sweep.
+    pub stale: u64,
+}
+
+/// How the buffer stands, with the fullest of its envs.
+#[derive(Clone, Debug, Default)]
+pub struct BufferState {
+    pub figures: BufferFigures,
     /// Fullest first.
     pub envs: Vec<EnvState>,
     /// There are more envs than are told.
     pub envs_more: bool,
     /// Entries that cannot be read, newest first.
     pub dead: Vec<(RunId, Dead)>,
-    /// Entries that wait for too long, of all envs, as of the latest sweep.
-    pub stale: u64,
 }
 
-impl BufferState {
+impl BufferFigures {
     /// How long until all of it is empty, if it goes on like this; `None` when it does not shrink.
     pub fn empty_in(&self) -> Option<Span> {
         empty_in(self.depth, self.rates)
@@ -154,8 +164,15 @@ impl Appliance {
             false => RETRY_AFTER_UNDRAINED,
         };
         let Submit { org, env, .. } = submit;
-        let oldest_at = self.flow.backlog((org, env)).oldest_at;
-        let age = oldest_at.map_or(Span::ZERO, |at| self.now().since(at));
+        let (of, now) = ((org, env), self.now());
+        let age = |oldest_at: Option<Time>| oldest_at.map_or(Span::ZERO, |at| now.since(at));
+        if age(self.flow.backlog(of).oldest_at) > settings.age_max {
+            // The latest look may be long ago, where many envs are fuller: nobody is refused for
+            // what has left since.
+            let oldest = buffered::oldest(&self.snapshot()?, Some(of)).map_err(unreadable)?;
+            self.flow.looked_at_one(of, oldest.map(|id| id.time()));
+        }
+        let age = age(self.flow.backlog(of).oldest_at);
         if age > settings.age_max {
             let message = format!(
                 "the buffer is full: the oldest run of `{org}/{env}` has waited for {age}, at most {}; \
@@ -182,7 +199,8 @@ impl Appliance {
         for (waiting, org, env) in fullest {
             let oldest = buffered::oldest(&view, Some((&org, &env))).map_err(unreadable)?;
             let oldest_at = oldest.map(|id| id.time());
-            found.insert((org, env), Backlog { waiting, oldest_at });
+            let bytes = number(&view, &count::buffered_bytes_of(&org, &env)).map_err(unreadable)?;
+            found.insert((org, env), Backlog { waiting, bytes, oldest_at });
         }
         self.flow.looked(found, !more, self.now());
         Ok(())
@@ -206,10 +224,15 @@ impl Appliance {
 
     /// Entries that cannot be read, up to as many as are shown.
     pub fn buffer_dead(&self) -> Result<usize, Refusal> {
-        Ok(buffered::dead(&self.snapshot()?, DEAD_SHOWN_MAX).map_err(unreadable)?.len())
+        buffered::dead_count(&self.snapshot()?, DEAD_SHOWN_MAX).map_err(unreadable)
     }
 
-    /// How the buffer stands.
+    /// How the whole buffer stands.
+    pub fn buffer_figures(&self) -> Result<BufferFigures, Refusal> {
+        self.figures_of(&self.snapshot()?).map_err(unreadable)
+    }
+
+    /// How the buffer stands, env by env.
     pub fn buffer_state(&self) -> Result<BufferState, Refusal> {
         let view = self.snapshot()?;
         self.state_of(&view).map_err(unreadable)
@@ -234,14 +257,23 @@ impl Appliance {
             });
         }
         Ok(BufferState {
-            stale: sweep::stale(view)?,
-            depth: number(count::buffered())?,
-            bytes: number(count::buffered_bytes())?,
-            oldest_at: buffered::oldest(view, None)?.map(|id| id.time()),
-            rates: self.flow.all(now),
+            figures: self.figures_of(view)?,
             envs,
             envs_more,
             dead: buffered::dead(view, DEAD_SHOWN_MAX)?,
+        })
+    }
+
+    fn figures_of(&self, view: &dyn Rows) -> Result<BufferFigures, Fault> {
+        let now = self.now();
+        Ok(BufferFigures {
+            depth: number(view, &count::buffered())?,
+            bytes: number(view, &count::buffered_bytes())?,
+            oldest_at: buffered::oldest(view, None)?.map(|id| id.time()),
+            rates: self.flow.all(now),
+            full: self.flow.full(&self.gate().settings(), now),
+            dead: buffered::dead_count(view, DEAD_SHOWN_MAX)?,
+            stale: sweep::stale(view)?,
         })
     }
 }
@@ -264,4 +296,51 @@ fn fullest(view: &dyn Rows) -> Result<(Vec<Depth>, bool), Fault> {
     let more = depths.len() > ENVS_SHOWN_MAX;
     depths.truncate(ENVS_SHOWN_MAX);
     Ok((depths, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::appliance::intake::Created;
+    use crate::appliance::{Settings, start::start};
+    use crate::base::time::ManualClock;
+    use crate::model::buffer::OrgPatch;
+    use crate::model::task::Task;
+    use crate::store::disk::Disk;
+
+    /// Where more envs wait than are looked at each second, the age that is known of one may be that
+    /// of a run that has left.
+    #[tokio::test]
+    async fn nobody_is_refused_for_what_has_left() {
+        let disk = Arc::new(Disk::in_memory().unwrap());
+        let clock = Arc::new(ManualClock::at(Time(1_700_000_000_000)));
+        let buffer = BufferSettings { enabled: true, threshold: 1, ..BufferSettings::default() };
+        let settings = Settings { buffer, ..Settings::default() };
+        let on_fault = Box::new(|fault: &_| panic!("{fault}"));
+        let (appliance, writer) = start(disk, clock, settings, on_fault).unwrap();
+        let n = |text: &str| Name::new(text).unwrap();
+        let url = "https://agent.example/run".to_owned();
+        appliance.put_task(Task::pushed(n("work"), url, appliance.now())).await.unwrap();
+        let on = OrgPatch { enabled: Some(true), shadow: None };
+        appliance.set_org_buffer(n("acme"), on, "api").await.unwrap();
+        let create = async || {
+            let submit = Submit::plain(n("work"), n("acme"), n("prod"), None);
+            appliance.create(submit, false).await
+        };
+        for buffered in [false, true] {
+            let Ok(Created::Kept { run, .. }) = create().await else { panic!("it is kept") };
+            assert_eq!(run.buffered, buffered);
+        }
+        let long_ago = appliance.now().minus(Span::from_hours(2));
+        let of = (n("acme"), n("prod"));
+        appliance.flow.looked_at_one((&of.0, &of.1), Some(long_ago));
+        assert_eq!(appliance.buffer_figures().unwrap().full, [of]);
+        let Ok(Created::Kept { run, .. }) = create().await else { panic!("it is kept") };
+        assert!(run.buffered);
+        assert!(appliance.buffer_figures().unwrap().full.is_empty());
+        drop(appliance);
+        writer.stop();
+    }
 }

@@ -139,7 +139,7 @@ fn materialise(tx: &mut Tx<'_>, entry: &Entry) -> Result<Run, Stop> {
 }
 
 /// Nothing that is tried again can help.
-fn is_for_good(refusal: &Refusal) -> bool {
+pub(super) fn is_for_good(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::TaskNotFound | Code::NotAllowedInState)
 }
 
