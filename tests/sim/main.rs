@@ -22,6 +22,7 @@ mod lost;
 mod machine;
 mod mix;
 mod power;
+mod race;
 mod receivers;
 mod recount;
 mod reference;
