@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
-use crate::ledger::buffer::accept::{Caps, accept};
+use crate::ledger::buffer::accept::{Accepted, Caps, accept};
 use crate::ledger::buffer::drain::drain;
 use crate::ledger::buffer::sweep;
 use crate::ledger::runs::submit::Receipt;
@@ -114,36 +114,49 @@ impl Appliance {
     /// Creates a run at once or takes it into the buffer, as the gate says.
     pub(super) async fn submit_or_buffer(&self, submit: Submit) -> Result<Receipt, Refusal> {
         let bytes = submit.bytes();
-        if !self.gate().is_enabled() || !self.is_diverted(&submit) {
+        let Some(caps) = self.way_in((&submit.org, &submit.env))? else {
             return self
                 .call_sized(bytes, move |tx| crate::ledger::runs::submit::submit(tx, submit))
                 .await;
-        }
-        let caps = self.caps(&submit)?;
+        };
         let accepted = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
+        self.was_accepted(&accepted);
+        Ok(accepted.receipt)
+    }
+
+    /// Asks the gate about one run of an env: within which limits it goes into the buffer, or
+    /// straight in.
+    pub(super) fn way_in(&self, of: (&Name, &Name)) -> Result<Option<Caps>, Refusal> {
+        if !self.gate().is_enabled() || !self.is_diverted(of) {
+            return Ok(None);
+        }
+        self.caps(of).map(Some)
+    }
+
+    /// Counts what went into the buffer.
+    pub(super) fn was_accepted(&self, accepted: &Accepted) {
         let run = &accepted.receipt.run;
         if let Some(waiting) = accepted.waiting {
             self.flow.accepted((&run.org, &run.env), run.created_at, waiting);
         }
-        Ok(accepted.receipt)
     }
 
-    fn is_diverted(&self, submit: &Submit) -> bool {
+    fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
         let decision = self.gate().decide(
             &Call {
-                org: &submit.org,
-                env: &submit.env,
+                org,
+                env,
                 is_batch_item: false,
                 // Known when the task is read: such a run is never buffered by the act.
                 waits_for_delivery: false,
-                backlog: self.flow.backlog((&submit.org, &submit.env)).waiting,
+                backlog: self.flow.backlog((org, env)).waiting,
                 load: self.engine_load(),
             },
             self.now(),
         );
         if let Decision::Shadow(reason) = decision {
             let reason = reason.as_str();
-            tracing::debug!(org = %submit.org, env = %submit.env, reason, "would be buffered");
+            tracing::debug!(%org, %env, reason, "would be buffered");
         }
         matches!(decision, Decision::Divert(_))
     }
@@ -157,14 +170,13 @@ impl Appliance {
     }
 
     /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
-    fn caps(&self, submit: &Submit) -> Result<Caps, Refusal> {
+    fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
         let retry_after = match settings.drainer.enabled {
             true => RETRY_AFTER,
             false => RETRY_AFTER_UNDRAINED,
         };
-        let Submit { org, env, .. } = submit;
-        let (of, now) = ((org, env), self.now());
+        let ((org, env), now) = (of, self.now());
         let age = |oldest_at: Option<Time>| oldest_at.map_or(Span::ZERO, |at| now.since(at));
         if age(self.flow.backlog(of).oldest_at) > settings.age_max {
             // The latest look may be long ago, where many envs are fuller: nobody is refused for

@@ -214,8 +214,12 @@ impl Appliance {
     }
 
     pub async fn replay(&self, id: RunId, scope: &Scope) -> Result<Run, Refusal> {
-        self.run_row(id, scope)?;
-        Ok(self.call(move |tx| replay::replay(tx, id)).await?.run)
+        let old = self.run_row(id, scope)?;
+        // It is a create like any other, so the gate is asked.
+        let caps = self.way_in((&old.org, &old.env))?;
+        let fresh = self.call(move |tx| replay::replay(tx, id, caps.as_ref())).await?;
+        self.was_accepted(&fresh);
+        Ok(fresh.receipt.run)
     }
 
     pub async fn add_tags(

@@ -105,6 +105,17 @@ async fn b16_b27_a_buffered_run_is_edited_and_canceled_by_its_routes() {
     assert_eq!(world.get("/v1/buffer").await.is(200)["depth"], BURST as u64 - 2);
 }
 
+/// A replay is a create like any other: a burst of them waits as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_of_a_burst_are_buffered() {
+    let world = filling().await;
+    let ids = burst(&world).await;
+    let path = format!("/v1/runs/{}/replay", ids[0]);
+    let fresh = world.post(&path, json!({})).await.is(201);
+    assert_eq!((&fresh["buffered"], &fresh["payload"]), (&json!(true), &json!({ "n": 0 })));
+    assert_eq!(world.get("/v1/buffer").await.is(200)["depth"], BURST as u64);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a03_drain_and_sweep_run_after_a_boot() {
     let mut world = World::build().buffered().sweeping().start().await;

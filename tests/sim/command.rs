@@ -170,7 +170,7 @@ impl Command {
             Command::SetMetadata(id, text) => run(edit::set_metadata(tx, id, Some(text), None)?),
             Command::Reschedule(id, delay) => run(edit::reschedule(tx, id, delay)?),
             Command::Cancel(id) => run(cancel::cancel(tx, id, None, "api")?),
-            Command::Replay(id) => Said::Receipt(Box::new(replay::replay(tx, id)?)),
+            Command::Replay(id) => Said::Receipt(Box::new(replay::replay(tx, id, None)?.receipt)),
             Command::Complete { run, output, fence } => {
                 reported(report::complete(tx, run, output, fence)?)
             }

@@ -145,7 +145,7 @@ fn b29_a_replay_without_a_trace_has_none() {
     let mut world = World::with(push_task("work"));
     let id = world.accept("work");
     assert_eq!(world.run(id).traceparent, None);
-    assert_eq!(world.act(|tx| replay(tx, id)).unwrap().run.traceparent, None);
+    assert_eq!(world.act(|tx| replay(tx, id, None)).unwrap().receipt.run.traceparent, None);
 }
 
 /// Upstream answered "busy", so callers came again until they gave up.
@@ -159,7 +159,7 @@ fn c15_what_cannot_be_read_is_told_before_and_after_its_turn() {
         assert_refused(world.act(|tx| cancel(tx, id, None, "api")), Code::RunUnreadable);
         assert_refused(world.act(|tx| add_tags(tx, id, vec!["t".to_owned()])), Code::RunUnreadable);
         assert_refused(world.act(|tx| set_metadata(tx, id, None, None)), Code::RunUnreadable);
-        assert_refused(world.act(|tx| replay(tx, id)), Code::RunUnreadable);
+        assert_refused(world.act(|tx| replay(tx, id, None)), Code::RunUnreadable);
         world.drain(10);
     }
     let never = world.act(|tx| cancel(tx, Id([3; 16]), None, "api"));
