@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
-use crate::ledger::buffer::accept::{Caps, accept};
+use crate::ledger::buffer::accept::{Accepted, Caps, accept};
 use crate::ledger::buffer::drain::drain;
 use crate::ledger::buffer::sweep;
 use crate::ledger::runs::submit::Receipt;
@@ -59,8 +59,8 @@ impl EnvState {
 
     /// Whether a run that is diverted would be refused: what waits is too much or too old.
     pub fn is_full(&self, settings: &BufferSettings, now: Time) -> bool {
-        let too_old = self.oldest_at.is_some_and(|at| now.since(at) > settings.age_max);
-        self.depth >= settings.env_max || self.bytes >= settings.env_bytes_max || too_old
+        let (waiting, bytes, oldest_at) = (self.depth, self.bytes, self.oldest_at);
+        Backlog { waiting, bytes, oldest_at }.is_full(settings, now)
     }
 }
 
@@ -69,26 +69,36 @@ fn empty_in(depth: u64, rates: FlowRates) -> Option<Span> {
     (depth > 0 && shrinks > 0.0).then(|| Span((depth as f64 / shrinks * 1_000.0) as i64))
 }
 
-/// How the buffer stands.
+/// How the whole buffer stands: a few reads, however many envs wait.
 #[derive(Clone, Debug, Default)]
-pub struct BufferState {
+pub struct BufferFigures {
     pub depth: u64,
     pub bytes: u64,
     /// When the oldest entry of all was accepted.
     pub oldest_at: Option<Time>,
     /// Of all envs together.
     pub rates: FlowRates,
+    /// Envs that would take no more, the fullest first, as of the latest look.
+    pub full: Vec<(Name, Name)>,
+    /// Entries that cannot be read, as far as they are shown.
+    pub dead: usize,
+    /// Entries that wait for too long, of all envs, as of the latest sweep.
+    pub stale: u64,
+}
+
+/// How the buffer stands, with the fullest of its envs.
+#[derive(Clone, Debug, Default)]
+pub struct BufferState {
+    pub figures: BufferFigures,
     /// Fullest first.
     pub envs: Vec<EnvState>,
     /// There are more envs than are told.
     pub envs_more: bool,
     /// Entries that cannot be read, newest first.
     pub dead: Vec<(RunId, Dead)>,
-    /// Entries that wait for too long, of all envs, as of the latest sweep.
-    pub stale: u64,
 }
 
-impl BufferState {
+impl BufferFigures {
     /// How long until all of it is empty, if it goes on like this; `None` when it does not shrink.
     pub fn empty_in(&self) -> Option<Span> {
         empty_in(self.depth, self.rates)
@@ -104,36 +114,49 @@ impl Appliance {
     /// Creates a run at once or takes it into the buffer, as the gate says.
     pub(super) async fn submit_or_buffer(&self, submit: Submit) -> Result<Receipt, Refusal> {
         let bytes = submit.bytes();
-        if !self.gate().is_enabled() || !self.is_diverted(&submit) {
+        let Some(caps) = self.way_in((&submit.org, &submit.env))? else {
             return self
                 .call_sized(bytes, move |tx| crate::ledger::runs::submit::submit(tx, submit))
                 .await;
-        }
-        let caps = self.caps(&submit)?;
+        };
         let accepted = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
+        self.was_accepted(&accepted);
+        Ok(accepted.receipt)
+    }
+
+    /// Asks the gate about one run of an env: within which limits it goes into the buffer, or
+    /// straight in.
+    pub(super) fn way_in(&self, of: (&Name, &Name)) -> Result<Option<Caps>, Refusal> {
+        if !self.gate().is_enabled() || !self.is_diverted(of) {
+            return Ok(None);
+        }
+        self.caps(of).map(Some)
+    }
+
+    /// Counts what went into the buffer.
+    pub(super) fn was_accepted(&self, accepted: &Accepted) {
         let run = &accepted.receipt.run;
         if let Some(waiting) = accepted.waiting {
             self.flow.accepted((&run.org, &run.env), run.created_at, waiting);
         }
-        Ok(accepted.receipt)
     }
 
-    fn is_diverted(&self, submit: &Submit) -> bool {
+    fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
         let decision = self.gate().decide(
             &Call {
-                org: &submit.org,
-                env: &submit.env,
+                org,
+                env,
                 is_batch_item: false,
                 // Known when the task is read: such a run is never buffered by the act.
                 waits_for_delivery: false,
-                backlog: self.flow.backlog((&submit.org, &submit.env)).waiting,
+                backlog: self.flow.backlog((org, env)).waiting,
                 load: self.engine_load(),
             },
             self.now(),
         );
         if let Decision::Shadow(reason) = decision {
             let reason = reason.as_str();
-            tracing::debug!(org = %submit.org, env = %submit.env, reason, "would be buffered");
+            tracing::debug!(%org, %env, reason, "would be buffered");
         }
         matches!(decision, Decision::Divert(_))
     }
@@ -147,15 +170,21 @@ impl Appliance {
     }
 
     /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
-    fn caps(&self, submit: &Submit) -> Result<Caps, Refusal> {
+    fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
         let retry_after = match settings.drainer.enabled {
             true => RETRY_AFTER,
             false => RETRY_AFTER_UNDRAINED,
         };
-        let Submit { org, env, .. } = submit;
-        let oldest_at = self.flow.backlog((org, env)).oldest_at;
-        let age = oldest_at.map_or(Span::ZERO, |at| self.now().since(at));
+        let ((org, env), now) = (of, self.now());
+        let age = |oldest_at: Option<Time>| oldest_at.map_or(Span::ZERO, |at| now.since(at));
+        if age(self.flow.backlog(of).oldest_at) > settings.age_max {
+            // The latest look may be long ago, where many envs are fuller: nobody is refused for
+            // what has left since.
+            let oldest = buffered::oldest(&self.snapshot()?, Some(of)).map_err(unreadable)?;
+            self.flow.looked_at_one(of, oldest.map(|id| id.time()));
+        }
+        let age = age(self.flow.backlog(of).oldest_at);
         if age > settings.age_max {
             let message = format!(
                 "the buffer is full: the oldest run of `{org}/{env}` has waited for {age}, at most {}; \
@@ -176,12 +205,14 @@ impl Appliance {
     /// Brings what the gate knows of the buffer in line with the store.
     pub fn look_at_buffer(&self) -> Result<(), Refusal> {
         let view = self.snapshot()?;
+        self.gate().settle(&view, &self.settings.buffer).map_err(unreadable)?;
         let (fullest, more) = fullest(&view).map_err(unreadable)?;
         let mut found = HashMap::with_capacity(fullest.len());
         for (waiting, org, env) in fullest {
             let oldest = buffered::oldest(&view, Some((&org, &env))).map_err(unreadable)?;
             let oldest_at = oldest.map(|id| id.time());
-            found.insert((org, env), Backlog { waiting, oldest_at });
+            let bytes = number(&view, &count::buffered_bytes_of(&org, &env)).map_err(unreadable)?;
+            found.insert((org, env), Backlog { waiting, bytes, oldest_at });
         }
         self.flow.looked(found, !more, self.now());
         Ok(())
@@ -205,10 +236,15 @@ impl Appliance {
 
     /// Entries that cannot be read, up to as many as are shown.
     pub fn buffer_dead(&self) -> Result<usize, Refusal> {
-        Ok(buffered::dead(&self.snapshot()?, DEAD_SHOWN_MAX).map_err(unreadable)?.len())
+        buffered::dead_count(&self.snapshot()?, DEAD_SHOWN_MAX).map_err(unreadable)
     }
 
-    /// How the buffer stands.
+    /// How the whole buffer stands.
+    pub fn buffer_figures(&self) -> Result<BufferFigures, Refusal> {
+        self.figures_of(&self.snapshot()?).map_err(unreadable)
+    }
+
+    /// How the buffer stands, env by env.
     pub fn buffer_state(&self) -> Result<BufferState, Refusal> {
         let view = self.snapshot()?;
         self.state_of(&view).map_err(unreadable)
@@ -233,14 +269,23 @@ impl Appliance {
             });
         }
         Ok(BufferState {
-            stale: sweep::stale(view)?,
-            depth: number(count::buffered())?,
-            bytes: number(count::buffered_bytes())?,
-            oldest_at: buffered::oldest(view, None)?.map(|id| id.time()),
-            rates: self.flow.all(now),
+            figures: self.figures_of(view)?,
             envs,
             envs_more,
             dead: buffered::dead(view, DEAD_SHOWN_MAX)?,
+        })
+    }
+
+    fn figures_of(&self, view: &dyn Rows) -> Result<BufferFigures, Fault> {
+        let now = self.now();
+        Ok(BufferFigures {
+            depth: number(view, &count::buffered())?,
+            bytes: number(view, &count::buffered_bytes())?,
+            oldest_at: buffered::oldest(view, None)?.map(|id| id.time()),
+            rates: self.flow.all(now),
+            full: self.flow.full(&self.gate().settings(), now),
+            dead: buffered::dead_count(view, DEAD_SHOWN_MAX)?,
+            stale: sweep::stale(view)?,
         })
     }
 }
@@ -263,4 +308,51 @@ fn fullest(view: &dyn Rows) -> Result<(Vec<Depth>, bool), Fault> {
     let more = depths.len() > ENVS_SHOWN_MAX;
     depths.truncate(ENVS_SHOWN_MAX);
     Ok((depths, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::appliance::intake::Created;
+    use crate::appliance::{Settings, start::start};
+    use crate::base::time::ManualClock;
+    use crate::model::buffer::OrgPatch;
+    use crate::model::task::Task;
+    use crate::store::disk::Disk;
+
+    /// Where more envs wait than are looked at each second, the age that is known of one may be that
+    /// of a run that has left.
+    #[tokio::test]
+    async fn nobody_is_refused_for_what_has_left() {
+        let disk = Arc::new(Disk::in_memory().unwrap());
+        let clock = Arc::new(ManualClock::at(Time(1_700_000_000_000)));
+        let buffer = BufferSettings { enabled: true, threshold: 1, ..BufferSettings::default() };
+        let settings = Settings { buffer, ..Settings::default() };
+        let on_fault = Box::new(|fault: &_| panic!("{fault}"));
+        let (appliance, writer) = start(disk, clock, settings, on_fault).unwrap();
+        let n = |text: &str| Name::new(text).unwrap();
+        let url = "https://agent.example/run".to_owned();
+        appliance.put_task(Task::pushed(n("work"), url, appliance.now())).await.unwrap();
+        let on = OrgPatch { enabled: Some(true), shadow: None };
+        appliance.set_org_buffer(n("acme"), on, "api").await.unwrap();
+        let create = async || {
+            let submit = Submit::plain(n("work"), n("acme"), n("prod"), None);
+            appliance.create(submit, false).await
+        };
+        for buffered in [false, true] {
+            let Ok(Created::Kept { run, .. }) = create().await else { panic!("it is kept") };
+            assert_eq!(run.buffered, buffered);
+        }
+        let long_ago = appliance.now().minus(Span::from_hours(2));
+        let of = (n("acme"), n("prod"));
+        appliance.flow.looked_at_one((&of.0, &of.1), Some(long_ago));
+        assert_eq!(appliance.buffer_figures().unwrap().full, [of]);
+        let Ok(Created::Kept { run, .. }) = create().await else { panic!("it is kept") };
+        assert!(run.buffered);
+        assert!(appliance.buffer_figures().unwrap().full.is_empty());
+        drop(appliance);
+        writer.stop();
+    }
 }

@@ -2,11 +2,13 @@
 //! seconds, and, as of the latest look, how many wait and since when. The gate asks here, so that a
 //! burst does not read the store once more for each of its runs.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::name::Name;
 use crate::base::time::Time;
+use crate::model::buffer::BufferSettings;
 
 /// Whole seconds that a rate looks back on.
 const SECONDS: i64 = 10;
@@ -32,8 +34,18 @@ pub struct FlowRates {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     pub waiting: u64,
+    /// As of the latest look.
+    pub bytes: u64,
     /// When the oldest was accepted.
     pub oldest_at: Option<Time>,
+}
+
+impl Backlog {
+    /// Whether one more run would be refused: what waits is too much or too old.
+    pub fn is_full(&self, settings: &BufferSettings, now: Time) -> bool {
+        let too_old = self.oldest_at.is_some_and(|at| now.since(at) > settings.age_max);
+        self.waiting >= settings.env_max || self.bytes >= settings.env_bytes_max || too_old
+    }
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +141,24 @@ impl Flow {
         }
     }
 
+    /// The age of the oldest run of an env, as a look at it alone found it.
+    pub fn looked_at_one(&self, (org, env): (&Name, &Name), oldest_at: Option<Time>) {
+        let mut envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(buckets) = envs.get_mut(&(org.clone(), env.clone())) {
+            buckets.backlog.oldest_at = oldest_at;
+        }
+    }
+
+    /// Envs that take no more, the fullest first.
+    pub fn full(&self, settings: &BufferSettings, now: Time) -> Vec<(Name, Name)> {
+        let envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = envs.iter().filter(|(_, buckets)| buckets.backlog.is_full(settings, now));
+        let mut found: Vec<_> =
+            full.map(|(env, buckets)| (Reverse(buckets.backlog.waiting), env.clone())).collect();
+        found.sort();
+        found.into_iter().map(|(_, env)| env).collect()
+    }
+
     pub fn backlog(&self, (org, env): (&Name, &Name)) -> Backlog {
         let envs = self.envs.lock().unwrap_or_else(PoisonError::into_inner);
         let buckets = envs.get(&(org.clone(), env.clone()));
@@ -192,12 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn full_envs_are_told_fullest_first() {
+        let (flow, name) = (Flow::default(), |text: &str| Name::new(text).unwrap());
+        let settings =
+            BufferSettings { env_max: 5, env_bytes_max: 2_000, ..BufferSettings::default() };
+        let now = Time(10_000_000);
+        let late = now.minus(settings.age_max).minus(crate::base::time::Span(1));
+        let found = [
+            ("many", Backlog { waiting: 5, bytes: 1, oldest_at: Some(now) }),
+            ("heavy", Backlog { waiting: 2, bytes: 2_000, oldest_at: Some(now) }),
+            ("old", Backlog { waiting: 1, bytes: 1, oldest_at: Some(late) }),
+            ("fine", Backlog { waiting: 4, bytes: 1_999, oldest_at: Some(now) }),
+        ];
+        let found = found.map(|(org, backlog)| ((name(org), name("prod")), backlog));
+        flow.looked(HashMap::from(found), true, now);
+        let full = flow.full(&settings, now);
+        let orgs: Vec<&str> = full.iter().map(|(org, _)| org.as_str()).collect();
+        assert_eq!(orgs, ["many", "heavy", "old"]);
+        flow.looked_at_one((&name("old"), &name("prod")), Some(now));
+        assert_eq!(flow.full(&settings, now).len(), 2);
+    }
+
+    #[test]
     fn a_look_sets_right_what_was_counted() {
         let (flow, (org, env)) = (Flow::default(), env());
         let of = (&org, &env);
         flow.accepted(of, Time(1_000), 1);
         flow.accepted(of, Time(2_000), 2);
-        let counted = Backlog { waiting: 2, oldest_at: Some(Time(1_000)) };
+        let counted = Backlog { waiting: 2, bytes: 0, oldest_at: Some(Time(1_000)) };
         assert_eq!(flow.backlog(of), counted);
         flow.drained(of, Time(2_500), 5);
         assert_eq!(flow.backlog(of).waiting, 0);

@@ -44,6 +44,8 @@ pub struct GateKeeper {
     gate: Mutex<Gate>,
     /// Held while memory is brought up to date, so that of two changes the later one stays.
     refreshing: Mutex<()>,
+    /// The outcome of a change is unknown, so the store may say something else.
+    in_doubt: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -54,13 +56,13 @@ struct Held {
 }
 
 impl GateKeeper {
-    /// Reads what is in force: what was set, else `defaults`.
+    /// Reads what is in force: what was set, over `defaults`.
     pub fn load(rows: &dyn Rows, defaults: &BufferSettings) -> Result<GateKeeper, Fault> {
         let held = read(rows, defaults)?;
         if held.kept.set_at.is_some() && held.kept.settings != *defaults {
             tracing::info!(
                 set_by = held.kept.set_by,
-                "the buffer keeps the settings that were set while it ran, not its configuration"
+                "some settings of the buffer were set while it ran and win over its configuration"
             );
         }
         Ok(GateKeeper {
@@ -68,6 +70,7 @@ impl GateKeeper {
             held: RwLock::new(held),
             gate: Mutex::default(),
             refreshing: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
         })
     }
 
@@ -145,8 +148,26 @@ impl GateKeeper {
         held.orgs.values().filter(|switch| switch.enabled).count()
     }
 
+    /// Nobody knows what became of a change: the next [`settle`](Self::settle) looks at everything.
+    pub fn doubt(&self) {
+        self.in_doubt.store(true, Ordering::Release);
+    }
+
+    /// Brings memory in line with the store after a doubt; else it costs one atomic load.
+    pub fn settle(&self, rows: &dyn Rows, defaults: &BufferSettings) -> Result<(), Fault> {
+        if !self.in_doubt.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let _turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = read(rows, defaults).inspect_err(|_| self.doubt())?;
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        self.enabled.store(found.kept.settings.enabled, Ordering::Relaxed);
+        *held = found;
+        Ok(())
+    }
+
     /// Takes over the settings that `look` finds in the store.
-    fn refresh(&self, look: impl FnOnce() -> Result<Kept, Refusal>) -> Result<(), Refusal> {
+    pub fn refresh(&self, look: impl FnOnce() -> Result<Kept, Refusal>) -> Result<(), Refusal> {
         let _turn = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = look()?;
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +177,7 @@ impl GateKeeper {
     }
 
     /// Takes over the switch of an org that `look` finds in the store.
-    fn refresh_org(
+    pub fn refresh_org(
         &self,
         look: impl FnOnce() -> Result<Option<KeptOrg>, Refusal>,
     ) -> Result<(), Refusal> {
@@ -206,10 +227,14 @@ impl Appliance {
     /// Changes settings of the buffer; they are in force when this answers.
     pub async fn set_buffer(&self, patch: Patch, by: &str) -> Result<Kept, Refusal> {
         let (defaults, by) = (self.settings.buffer, by.to_owned());
-        let kept = self.call(move |tx| acts::set(tx, &defaults, &patch, &by)).await?;
-        self.gate.refresh(|| {
-            acts::current(&self.snapshot()?, &self.settings.buffer).map_err(unreadable)
-        })?;
+        let this = self.clone();
+        let change = async move {
+            let kept = this.call(move |tx| acts::set(tx, &defaults, &patch, &by)).await?;
+            this.gate
+                .refresh(|| acts::current(&this.snapshot()?, &defaults).map_err(unreadable))?;
+            Ok(kept)
+        };
+        let kept = self.to_its_end(change).await?;
         tracing::info!(set_by = kept.set_by, settings = ?kept.settings, "the buffer was set");
         Ok(kept)
     }
@@ -222,13 +247,36 @@ impl Appliance {
         by: &str,
     ) -> Result<KeptOrg, Refusal> {
         let by = by.to_owned();
-        let kept = self.call(move |tx| acts::set_org(tx, org, patch, &by)).await?;
-        self.gate.refresh_org(|| self.buffer_org(&kept.org))?;
+        let this = self.clone();
+        let change = async move {
+            let kept = this.call(move |tx| acts::set_org(tx, org, patch, &by)).await?;
+            this.gate.refresh_org(|| this.buffer_org(&kept.org))?;
+            Ok(kept)
+        };
+        let kept = self.to_its_end(change).await?;
         tracing::info!(
             set_by = kept.set_by, org = %kept.org, switch = ?kept.switch,
             "the buffer was set for an org"
         );
         Ok(kept)
+    }
+
+    /// Makes a change and lets memory follow, also when the caller goes away meanwhile: what is
+    /// dropped half-way would leave a gate behind that follows older settings than the store holds.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let gate = self.gate.clone();
+        let task = tokio::spawn(async move {
+            let done = change.await;
+            if done.is_err() {
+                // Perhaps it was written all the same.
+                gate.doubt();
+            }
+            done
+        });
+        task.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
     }
 }
 

@@ -4,6 +4,7 @@ use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Stopwatch, Time};
 use crate::ledger::ask;
+use crate::ledger::runs::absent::absent;
 use crate::ledger::runs::pull::WORKER_LOST;
 use crate::ledger::runs::{cancel, edit, replay, report, save};
 use crate::model::delivery::{Attempt, Line};
@@ -29,8 +30,15 @@ pub struct Scope {
 
 impl Scope {
     fn admits(&self, run: &Run) -> bool {
-        self.org.as_ref().is_none_or(|org| *org == run.org)
-            && self.env.as_ref().is_none_or(|env| *env == run.env)
+        self.admits_of(Some((run.org.as_str(), run.env.as_str())))
+    }
+
+    /// Things of an org and env; with `None` those of which nobody knows whose they are.
+    fn admits_of(&self, whose: Option<(&str, &str)>) -> bool {
+        let fits = |mine: &Option<Name>, other: Option<&str>| {
+            mine.as_ref().is_none_or(|mine| other == Some(mine.as_str()))
+        };
+        fits(&self.org, whose.map(|(org, _)| org)) && fits(&self.env, whose.map(|(_, env)| env))
     }
 }
 
@@ -83,6 +91,18 @@ pub struct History {
     pub attempts: Vec<Attempt>,
 }
 
+/// A run that the caller may see.
+fn find(view: &dyn Rows, id: RunId, scope: &Scope) -> Result<Run, Refusal> {
+    let run = run_rows::get(view, id).map_err(unreadable)?;
+    if let Some(run) = run {
+        return match scope.admits(&run) {
+            true => Ok(run),
+            false => Err(save::not_found(&id.to_string())),
+        };
+    }
+    Err(absent(view, id, |whose| scope.admits_of(whose)).map_err(unreadable)?)
+}
+
 impl Appliance {
     /// Finds a run by any of its names.
     pub fn resolve(&self, run: RunRef, scope: &Scope) -> Result<RunId, Refusal> {
@@ -110,16 +130,13 @@ impl Appliance {
 
     /// The head of a run.
     pub fn run_row(&self, id: RunId, scope: &Scope) -> Result<Run, Refusal> {
-        let run = run_rows::get(&self.snapshot()?, id).map_err(unreadable)?;
-        run.filter(|run| scope.admits(run)).ok_or_else(|| save::not_found(&id.to_string()))
+        find(&self.snapshot()?, id, scope)
     }
 
     /// A run with payload, output and what it waits for.
     pub fn run(&self, id: RunId, scope: &Scope) -> Result<RunView, Refusal> {
         let snapshot = self.snapshot()?;
-        let run = run_rows::get(&snapshot, id).map_err(unreadable)?;
-        let run = run.filter(|run| scope.admits(run));
-        let run = run.ok_or_else(|| save::not_found(&id.to_string()))?;
+        let run = find(&snapshot, id, scope)?;
         view(&snapshot, run, self.now()).map_err(unreadable)
     }
 
@@ -181,9 +198,7 @@ impl Appliance {
     /// Timeline and attempts.
     pub fn history(&self, id: RunId, scope: &Scope) -> Result<History, Refusal> {
         let snapshot = self.snapshot()?;
-        let run = run_rows::get(&snapshot, id).map_err(unreadable)?;
-        let run = run.filter(|run| scope.admits(run));
-        let run = run.ok_or_else(|| save::not_found(&id.to_string()))?;
+        let run = find(&snapshot, id, scope)?;
         history(&snapshot, &run).map_err(unreadable)
     }
 
@@ -199,8 +214,12 @@ impl Appliance {
     }
 
     pub async fn replay(&self, id: RunId, scope: &Scope) -> Result<Run, Refusal> {
-        self.run_row(id, scope)?;
-        Ok(self.call(move |tx| replay::replay(tx, id)).await?.run)
+        let old = self.run_row(id, scope)?;
+        // It is a create like any other, so the gate is asked.
+        let caps = self.way_in((&old.org, &old.env))?;
+        let fresh = self.call(move |tx| replay::replay(tx, id, caps.as_ref())).await?;
+        self.was_accepted(&fresh);
+        Ok(fresh.receipt.run)
     }
 
     pub async fn add_tags(

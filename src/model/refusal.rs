@@ -116,6 +116,7 @@ codes! {
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";
     LimitBuffer "limit_buffer" Busy "The burst buffer takes no more for now; nothing was done; try again after `Retry-After`.";
     Internal "internal" Internal "A defect of Tidegate; its log says more.";
+    RunUnreadable "internal_run_unreadable" Internal "The run was accepted in a burst and its entry cannot be read any more; it will not be delivered. What is left of it is on the Buffer page.";
     FlushFailed "flush_failed" FlushFailed "The run is kept, but its synchronous delivery did not succeed.";
     NotReady "not_ready" Unavailable "The store is opening or recovering.";
     ReadOnly "unavailable_read_only" Unavailable "The disk is full: reads go on, writes come back once there is room.";

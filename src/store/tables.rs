@@ -45,8 +45,8 @@
 //! | FleetEvent | id | what happened to the fleet | 30 days |
 //! | CallbackAnswer | run id, callback id | when, and what was answered | with its run |
 //! | Buffered | run id | head of a run that the burst buffer took, and how its way out went | until drained |
-//! | BufferQueue | org, env, run id | nothing: the order in which an env is drained | until drained, or while it backs off |
-//! | BufferWaits | org, env, run id | nothing: it backs off and is not in the queue meanwhile | while so |
+//! | BufferQueue | org, env, run id | as what it is counted; the order in which an env is drained | until drained, or while it backs off |
+//! | BufferWaits | org, env, run id | as what it is counted; it backs off and is not in the queue | while so |
 //! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
 //! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
 //! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |

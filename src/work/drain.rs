@@ -101,6 +101,7 @@ mod tests {
     use crate::base::time::{ManualClock, Span, Time};
     use crate::engine::writer::Writer;
     use crate::model::buffer::{BufferSettings, OrgPatch};
+    use crate::model::refusal::Code;
     use crate::model::run::{Run, Status};
     use crate::model::task::Task;
     use crate::store::disk::Disk;
@@ -147,7 +148,7 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let duty = tokio::spawn(super::run(appliance.clone(), stop.clone()));
-        while appliance.buffer_state().unwrap().depth > 0 {
+        while appliance.buffer_figures().unwrap().depth > 0 {
             tokio::task::yield_now().await;
         }
         assert!(!appliance.run_row(run.id, &Scope::default()).unwrap().buffered);
@@ -184,7 +185,7 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         super::run(appliance.clone(), stop).await;
-        assert_eq!(appliance.buffer_state().unwrap().depth, 4);
+        assert_eq!(appliance.buffer_figures().unwrap().depth, 4);
         drop(appliance);
         writer.stop();
     }
@@ -199,6 +200,43 @@ mod tests {
         assert!(appliance.cancel(run.id, None, "api", &other).await.is_err());
         assert!(appliance.add_tags(run.id, vec!["t".to_owned()], &other).await.is_err());
         assert!(appliance.run_row(run.id, &Scope::default()).unwrap().buffered);
+        drop(appliance);
+        writer.stop();
+    }
+
+    /// Upstream gave up after three tries, and lost what the others wrote.
+    #[tokio::test]
+    async fn b18_fifty_changes_at_once_all_land_while_it_becomes_real() {
+        let (appliance, writer) = started().await;
+        create(&appliance, None).await;
+        let (run, _) = create(&appliance, None).await;
+        let mut changes = JoinSet::new();
+        for number in 0..50 {
+            let (appliance, id) = (appliance.clone(), run.id);
+            changes.spawn(async move {
+                let all = Scope::default();
+                loop {
+                    let seen = appliance.run_row(id, &all).unwrap();
+                    let text = format!("{},{number}", seen.metadata.unwrap_or_default());
+                    let version = Some(seen.metadata_version);
+                    match appliance.set_metadata(id, Some(text), version, &all).await {
+                        Ok(_) => break,
+                        Err(refusal) => assert_eq!(refusal.code, Code::VersionConflict),
+                    }
+                }
+            });
+        }
+        let stop = CancellationToken::new();
+        let duty = tokio::spawn(super::run(appliance.clone(), stop.clone()));
+        changes.join_all().await;
+        let run = appliance.run_row(run.id, &Scope::default()).unwrap();
+        assert_eq!(run.metadata_version, 50);
+        let mut landed: Vec<u32> =
+            run.metadata.unwrap().split(',').filter_map(|number| number.parse().ok()).collect();
+        landed.sort_unstable();
+        assert!(landed.into_iter().eq(0..50));
+        stop.cancel();
+        duty.await.unwrap();
         drop(appliance);
         writer.stop();
     }

@@ -3,13 +3,14 @@
 //!
 //! It looks at its settings in between, so that a change counts without a restart. The first pass
 //! comes an interval after the start: what waited while the process was down is drained meanwhile,
-//! and a restart raises no alert. A stop waits for the pass in flight, which is one transaction.
+//! and a restart raises no alert. A pass is a row of slices, each a transaction, with the writer free
+//! in between; a stop waits for the slice in flight, and the next process goes on behind it.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::appliance::Appliance;
 use crate::base::time::Span;
-use crate::ledger::buffer::sweep::{Pass, SweepNumbers};
+use crate::ledger::buffer::sweep::{LOGGED_MAX, Pass, SliceLimits, SweepNumbers};
 use crate::model::buffer::BufferSettings;
 
 /// A new interval, or the switch, is noticed after this time at the latest.
@@ -37,6 +38,7 @@ impl From<&BufferSettings> for Turn {
                 stale_after: sweep.stale_after,
                 orgs_per_pass: sweep.orgs_per_pass as usize,
                 entries_per_env: sweep.entries_per_env as usize,
+                slice: SliceLimits::default(),
             },
         }
     }
@@ -65,22 +67,49 @@ pub async fn run(appliance: Appliance, turn: impl Fn() -> Turn, stop: Cancellati
     }
 }
 
-/// One pass. It is not abandoned on a stop: whoever waits for the duty waits for the pass.
+/// One pass. Its slices are not abandoned on a stop: whoever waits for the duty waits for the one in
+/// flight.
 async fn once(appliance: &Appliance, turn: &Turn, stop: &CancellationToken) {
-    match appliance.sweep_buffer(turn.enabled, turn.numbers).await {
-        Ok(pass) => tell(&pass, turn.numbers.stale_after),
-        // The writer may have been asked to stop too: nothing is amiss then.
-        Err(refusal) if stop.is_cancelled() => {
-            tracing::debug!(error = %refusal, "the stale sweep ends");
+    let mut numbers = turn.numbers;
+    let mut whole = Pass::default();
+    loop {
+        match appliance.sweep_buffer(turn.enabled, numbers).await {
+            Ok(slice) => {
+                numbers.orgs_per_pass = numbers.orgs_per_pass.saturating_sub(slice.orgs);
+                add(&mut whole, slice);
+            }
+            // The writer may have been asked to stop too: nothing is amiss then.
+            Err(refusal) if stop.is_cancelled() => {
+                tracing::debug!(error = %refusal, "the stale sweep ends");
+                break;
+            }
+            Err(refusal) => {
+                tracing::warn!(error = %refusal, "a pass of the stale sweep failed");
+                break;
+            }
         }
-        Err(refusal) => {
-            tracing::warn!(error = %refusal, "a pass of the stale sweep failed");
+        if !whole.unfinished || numbers.orgs_per_pass == 0 || stop.is_cancelled() {
+            break;
         }
+        // Whatever else a task of this thread has to do comes in between.
+        tokio::task::yield_now().await;
     }
+    tell(&whole, turn.numbers.stale_after);
 }
 
-/// A line for each stale entry that the pass names, at most
-/// [`LOGGED_MAX`](crate::ledger::buffer::sweep::LOGGED_MAX), and one for all others.
+/// Adds what the next slice found.
+fn add(whole: &mut Pass, slice: Pass) {
+    whole.orgs += slice.orgs;
+    whole.envs += slice.envs;
+    whole.stale_entries += slice.stale_entries;
+    whole.stale_now = slice.stale_now;
+    whole.wrapped = slice.wrapped;
+    whole.unfinished = slice.unfinished;
+    let room = LOGGED_MAX - whole.logged.len();
+    whole.logged.extend(slice.logged.into_iter().take(room));
+}
+
+/// A line for each stale entry that the pass names, at most [`LOGGED_MAX`], and one for all others.
 fn tell(pass: &Pass, threshold: Span) {
     for entry in &pass.logged {
         tracing::warn!(

@@ -84,6 +84,54 @@ async fn burst_waits_and_becomes_real() {
     assert_eq!(buffered(&world.get("/v1/runs").await.is(200)), 0);
 }
 
+/// Upstream looked for the run in one place only, so every cancel was a 404.
+#[tokio::test(flavor = "multi_thread")]
+async fn b16_b27_a_buffered_run_is_edited_and_canceled_by_its_routes() {
+    let world = filling().await;
+    let ids = burst(&world).await;
+    let path = |action: &str| format!("/v1/runs/{}/{action}", ids[1]);
+    world.post(&path("tags"), json!({ "tags": ["a"] })).await.is(200);
+    let large = "x".repeat(262_144);
+    world.put(&path("metadata"), json!({ "metadata": large })).await.refused(413, "too_large");
+    world
+        .post(&path("reschedule"), json!({ "delay": "5s" }))
+        .await
+        .refused(422, "not_allowed_in_state");
+    let canceled = world.post(&path("cancel"), json!({ "reason": "enough" })).await.is(200);
+    assert_eq!((&canceled["status"], &canceled["tags"]), (&json!("canceled"), &json!(["a"])));
+    assert!(canceled["finished_at"].is_string(), "{canceled}");
+    let again = world.post(&path("cancel"), json!({})).await.is(200);
+    assert_eq!(again["finished_at"], canceled["finished_at"]);
+    assert_eq!(world.get("/v1/buffer").await.is(200)["depth"], BURST as u64 - 2);
+}
+
+/// A replay is a create like any other: a burst of them waits as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_of_a_burst_are_buffered() {
+    let world = filling().await;
+    let ids = burst(&world).await;
+    let path = format!("/v1/runs/{}/replay", ids[0]);
+    let fresh = world.post(&path, json!({})).await.is(201);
+    assert_eq!((&fresh["buffered"], &fresh["payload"]), (&json!(true), &json!({ "n": 0 })));
+    assert_eq!(world.get("/v1/buffer").await.is(200)["depth"], BURST as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a03_drain_and_sweep_run_after_a_boot() {
+    let mut world = World::build().buffered().sweeping().start().await;
+    world.task("resize", json!({})).await;
+    world.put("/v1/orgs/acme/buffer", json!({ "enabled": true })).await.is(200);
+    let settings = json!({ "threshold": 1, "hold": "10m", "drainer": { "enabled": false } });
+    world.put(SETTINGS, settings).await.is(200);
+    burst(&world).await;
+    world.restart().await;
+    let state = world.until("/v1/buffer", |state| state["stale"] == BURST as u64 - 1).await;
+    assert_eq!(state["envs"][0]["stale"], BURST as u64 - 1, "{state}");
+    world.put(SETTINGS, json!({ "drainer": { "enabled": true } })).await.is(200);
+    world.until("/v1/buffer", |state| state["depth"] == 0 && state["stale"] == 0).await;
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn buffered_runs_survive_a_restart() {
     let mut world = filling().await;

@@ -47,6 +47,13 @@ impl Build {
         self
     }
 
+    /// With the stale sweep, every second and for whatever waits longer than that.
+    pub fn sweeping(mut self) -> Build {
+        let sweep = json!({ "enabled": true, "interval": "1s", "stale_after": "1s" });
+        self.written.buffer.sweep = Some(serde_json::from_value(sweep).expect("settings"));
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());

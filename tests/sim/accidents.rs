@@ -121,7 +121,10 @@ impl World {
                 other => panic!("recovery was answered by {other:?}"),
             }
         }
-        let endpoints = ready::endpoints(&self.machine.store().snapshot()?, 10_000)?;
+        let view = self.machine.store().snapshot()?;
+        let endpoints = ready::endpoints(&view, 10_000)?;
+        self.machine.disk().calmly(|| self.burst.load_gate(&mut self.entropy, &view));
+        drop(view);
         self.machine.disk().heal();
         let (driver, commands) = Driver::start(endpoints, now);
         self.driver = driver;
@@ -139,7 +142,8 @@ impl World {
             if let Ok(view) = self.machine.store().snapshot() {
                 self.reference.check(&view, &self.receivers.outputs);
                 checks::check(&view);
-                buffered::check_caps(&view, &self.burst.caps);
+                buffered::check_caps(&view, &self.burst.caps_max);
+                self.burst.gate.check(&view);
             }
         });
     }
@@ -161,6 +165,7 @@ impl World {
         for command in commands {
             self.ask(command, Who::Client);
         }
+        self.let_out();
         self.heal_workers();
         for turn in 0.. {
             assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
@@ -179,6 +184,7 @@ impl World {
             }
         }
         assert!(self.open().is_empty(), "nothing will happen any more, yet {}", self.open());
+        self.sweep_up();
     }
 
     fn open(&self) -> String {

@@ -71,6 +71,12 @@ impl World {
             self.reference.told(command, said);
         }
         self.burst.heard(command, answer);
+        if matches!(command, Command::SetBuffer(..) | Command::SetOrgBuffer(..)) {
+            let (disk, store) = (self.machine.disk(), self.machine.store());
+            let view = disk.calmly(|| store.snapshot().ok());
+            let view = view.as_ref().map(|view| view as &dyn Rows);
+            disk.calmly(|| self.burst.gate.heard(view, command, answer));
+        }
         match who {
             Who::Client | Who::DeafClient | Who::Driver => {}
             Who::Drainer => self.burst.heard_slice(answer),
@@ -109,7 +115,12 @@ impl World {
             let view = self.machine.store().snapshot().expect("a store that took a commit");
             for id in changed {
                 let run = run_rows::get(&view, id).expect("a store that took a commit");
-                self.reference.saw(&run.expect("a run that changed is there"));
+                match run {
+                    Some(run) => self.reference.saw(&run),
+                    None => {
+                        assert!(self.reference.rotten.contains(&id), "{id} changed and is gone");
+                    }
+                }
             }
         });
     }

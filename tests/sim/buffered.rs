@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidegate::base::id::{Id, RunId};
+use tidegate::base::name::Name;
 use tidegate::ledger::buffer::accept::Caps;
 use tidegate::model::delivery::{OutboxRow, Timer};
 use tidegate::model::run::{Mirror, Run, Status};
@@ -14,10 +15,14 @@ use tidegate::store::rows::Rows;
 use tidegate::store::tables::Table;
 
 use crate::checks::{Keys, keys, same};
-use crate::slice::{Heads, bytes_of, heads};
+use crate::lost::{self, Lost};
+use crate::slice::{Heads, bytes_of, stock, weights};
 
-pub fn read(rows: &dyn Rows) -> Heads {
-    heads(rows).expect("the store can be read")
+/// Entries whose head cannot be read, in their places.
+pub type Losses = BTreeMap<RunId, Lost>;
+
+pub fn read(rows: &dyn Rows) -> (Heads, Losses) {
+    stock(rows).expect("the store can be read")
 }
 
 pub fn check(
@@ -25,6 +30,7 @@ pub fn check(
     entries: &Heads,
     runs: &BTreeMap<RunId, Run>,
     outbox: &BTreeMap<Id, OutboxRow>,
+    lost: &Losses,
 ) {
     let (mut queued, mut backing_off) = (Keys::new(), Keys::new());
     for (id, entry) in entries {
@@ -46,9 +52,19 @@ pub fn check(
         };
         places.insert(key.id(*id).into_bytes());
     }
+    for (id, lost) in lost {
+        let (places, key) = match lost.backs_off {
+            false => (&mut queued, buffered::queue(&lost.env.0, &lost.env.1)),
+            true => (&mut backing_off, buffered::waits(&lost.env.0, &lost.env.1)),
+        };
+        places.insert(key.id(*id).into_bytes());
+    }
+    for id in lost::dead(rows).expect("the store can be read").keys() {
+        assert!(!runs.contains_key(id) && !entries.contains_key(id), "{id} is dead and lives");
+        assert!(!lost.contains_key(id) && !outbox.contains_key(id), "{id} is dead and waits");
+    }
     same("queues of the buffer", &queued, &keys(rows, Table::BufferQueue));
     same("entries that back off", &backing_off, &keys(rows, Table::BufferWaits));
-    assert!(keys(rows, Table::BufferDead).is_empty(), "entries that cannot be read");
 }
 
 /// The timers of entries.
@@ -62,9 +78,9 @@ pub fn timers(entries: &Heads) -> Vec<(Timer, tidegate::base::time::Time, Id)> {
 }
 
 /// The counters of the buffer, and by how much each entry moves them.
-pub fn counts(entries: &Heads) -> Vec<(Key, i64)> {
-    let of = |entry: &Entry| {
-        let (org, env, bytes) = (&entry.run.org, &entry.run.env, entry.bytes as i64);
+pub fn counts(entries: &Heads, lost: &Losses) -> Vec<(Key, i64)> {
+    let of = |(org, env, bytes): (&Name, &Name, u64)| {
+        let bytes = bytes as i64;
         [
             (count::buffered(), 1),
             (count::buffered_of(org, env), 1),
@@ -72,18 +88,20 @@ pub fn counts(entries: &Heads) -> Vec<(Key, i64)> {
             (count::buffered_bytes_of(org, env), bytes),
         ]
     };
-    entries.values().flat_map(of).collect()
+    let readable = entries.values().map(|e| (&e.run.org, &e.run.env, e.bytes));
+    let lost = lost.values().map(|lost| (&lost.env.0, &lost.env.1, lost.bytes));
+    readable.chain(lost).flat_map(of).collect()
 }
 
 /// Nothing was taken beyond its limits; an env always gets its first.
 pub fn check_caps(rows: &dyn Rows, caps: &Caps) {
-    let entries = read(rows);
-    let bytes: u64 = entries.values().map(|entry| entry.bytes).sum();
+    let entries = weights(rows).expect("the store can be read");
+    let bytes: u64 = entries.iter().map(|(_, bytes)| bytes).sum();
     assert!(entries.len() as u64 <= caps.total_max, "{} entries in all", entries.len());
     assert!(bytes <= caps.total_bytes_max, "{bytes} bytes in all");
     let mut envs: BTreeMap<_, (u64, u64)> = BTreeMap::new();
-    for Entry { run, bytes, .. } in entries.values() {
-        let of_env = envs.entry((&run.org, &run.env)).or_default();
+    for (env, bytes) in &entries {
+        let of_env = envs.entry(env).or_default();
         *of_env = (of_env.0 + 1, of_env.1 + bytes);
     }
     for (env, (count, bytes)) in envs {

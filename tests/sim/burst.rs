@@ -12,8 +12,9 @@ use tidegate::base::id::RunId;
 use tidegate::base::time::{Span, Time};
 use tidegate::ledger::ask::list::{Filter, list};
 use tidegate::ledger::ask::waiting::because;
-use tidegate::ledger::buffer::accept::{Caps, HEAD_BYTES};
+use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::buffer::rotate::Rotation;
+use tidegate::ledger::buffer::sweep::SweepNumbers;
 use tidegate::ledger::keys::command::{Command as Request, Expiry, SetIf};
 use tidegate::model::notice::Notice;
 use tidegate::model::refusal::Code;
@@ -26,10 +27,13 @@ use tidegate::store::tables::Table;
 
 use crate::command::{Answer, Command, Said};
 use crate::fair::Waits;
+use crate::gate::{self, Gate};
+use crate::lost;
 use crate::mix::{once_in, one};
 use crate::shape::Shape;
 use crate::slice::places;
 use crate::streams::SPOILED;
+use crate::swept;
 use crate::world::{Turn, Who, World};
 
 /// What the seeds of a test met, so that it can tell whether they met enough.
@@ -46,6 +50,12 @@ pub struct Met {
     /// Runs in the buffer that someone changed.
     pub edited: usize,
     pub longest_wait: usize,
+    /// Runs that went straight in although their env was over its rate.
+    pub shadowed: usize,
+    /// Entries that could not be read.
+    pub dead: usize,
+    /// Passes of the sweep that found something.
+    pub stale: usize,
 }
 
 impl Met {
@@ -58,20 +68,32 @@ impl Met {
         self.backed_off += other.backed_off;
         self.edited += other.edited;
         self.longest_wait = self.longest_wait.max(other.longest_wait);
+        self.shadowed += other.shadowed;
+        self.dead += other.dead;
+        self.stale += other.stale;
     }
 
     pub fn is_enough(&self) -> bool {
-        let Met { accepted, repeated, full, made, failed, backed_off, edited, longest_wait } = self;
-        [accepted, repeated, full, made, failed, backed_off, edited].iter().all(|met| **met > 0)
-            && *longest_wait > 1
+        let Met {
+            accepted, repeated, full, made, failed, backed_off, edited, longest_wait, ..
+        } = self;
+        let all = [accepted, repeated, full, made, failed, backed_off, edited];
+        let more = [&self.shadowed, &self.dead, &self.stale];
+        all.iter().chain(&more).all(|met| **met > 0) && *longest_wait > 1
     }
 }
 
 pub struct Burst {
     /// Nobody uses the buffer under some seeds.
     pub on: bool,
-    pub caps: Caps,
-    attempts_max: u32,
+    pub gate: Gate,
+    /// The widest limits that were ever in force.
+    pub caps_max: Caps,
+    /// Whether the sweep is switched on, and its numbers.
+    pub sweeps: bool,
+    pub sweep_numbers: SweepNumbers,
+    /// Whether heads become unreadable.
+    rots: bool,
     rotation: Rotation,
     /// There may be something to drain.
     hinted: bool,
@@ -84,20 +106,15 @@ pub struct Burst {
 }
 
 impl Burst {
-    pub fn random(entropy: &mut Entropy) -> Burst {
-        let bytes = |entries: u64| entries * (HEAD_BYTES + 12);
-        let env_max = one(entropy, &[1, 4, 12, 30]);
-        let total_max = one(entropy, &[6, 25, 60]);
+    pub fn random(entropy: &mut Entropy, rows: &dyn Rows) -> Burst {
+        let gate = Gate::load(rows, gate::file(entropy));
         Burst {
             on: !once_in(entropy, 3),
-            caps: Caps {
-                env_max,
-                total_max,
-                env_bytes_max: bytes(one(entropy, &[3, 12, 40])),
-                total_bytes_max: bytes(one(entropy, &[8, 30, 80])),
-                retry_after: Span::from_secs(2),
-            },
-            attempts_max: 1 + entropy.below(4) as u32,
+            caps_max: gate.caps(),
+            gate,
+            sweeps: !once_in(entropy, 4),
+            sweep_numbers: swept::numbers(entropy),
+            rots: once_in(entropy, 3),
             rotation: Rotation::default(),
             hinted: true,
             busy: false,
@@ -118,6 +135,9 @@ impl Burst {
                 (Turn::DrainerOff, 1),
                 (Turn::ReadBuffered, 1),
                 (Turn::Spoil, (length - 1) / 2),
+                (Turn::Set, 2),
+                (Turn::Sweep, 3),
+                (Turn::Rot, u64::from(self.rots)),
             ],
             false => Vec::new(),
         }
@@ -131,6 +151,25 @@ impl Burst {
         self.waits.forget();
     }
 
+    /// The process has started, perhaps with another configuration file.
+    pub fn load_gate(&mut self, entropy: &mut Entropy, rows: &dyn Rows) {
+        let file = if once_in(entropy, 4) { gate::file(entropy) } else { self.gate.file };
+        self.gate = Gate::load(rows, file);
+    }
+
+    /// The limits in force.
+    pub fn caps(&mut self) -> Caps {
+        let (caps, most) = (self.gate.caps(), self.caps_max);
+        self.caps_max = Caps {
+            env_max: most.env_max.max(caps.env_max),
+            total_max: most.total_max.max(caps.total_max),
+            env_bytes_max: most.env_bytes_max.max(caps.env_bytes_max),
+            total_bytes_max: most.total_bytes_max.max(caps.total_bytes_max),
+            ..caps
+        };
+        caps
+    }
+
     pub fn hints(&mut self, notices: &[Notice]) {
         self.hinted |= notices.contains(&Notice::Buffer);
     }
@@ -141,7 +180,8 @@ impl Burst {
             return None;
         }
         let rotation = self.rotation.clone();
-        Some(Command::Drain { rotation, count, attempts_max: self.attempts_max })
+        let attempts_max = self.gate.settings().drainer.max_attempts;
+        Some(Command::Drain { rotation, count, attempts_max })
     }
 
     /// The answer to a slice.
@@ -154,6 +194,7 @@ impl Burst {
                 self.met.made += slice.drained.made;
                 self.met.failed += slice.drained.failed;
                 self.met.backed_off += slice.drained.retried;
+                self.met.dead += slice.drained.dead;
                 self.hinted = slice.drained.total() > 0;
                 self.rotation = slice.rotation.clone();
             }
@@ -178,6 +219,9 @@ impl Burst {
             (Command::Accept(..), Err(refusal)) if refusal.code == Code::LimitBuffer => {
                 self.met.full += 1;
             }
+            (Command::Sweep(..), Ok(Said::Swept(pass))) => {
+                self.met.stale += usize::from(pass.stale_now > 0);
+            }
             (_, Ok(Said::Run(run))) if run.buffered => self.met.edited += 1,
             _ => {}
         }
@@ -189,9 +233,12 @@ impl World {
     pub fn burst(&mut self) {
         let most = 1 + self.entropy.below(7);
         for submit in self.workload.burst(&mut self.entropy, most) {
-            let command = match once_in(&mut self.entropy, 5) {
-                true => Command::Submit(Box::new(submit)),
-                false => Command::Accept(Box::new(submit), self.burst.caps),
+            let submit = Box::new(submit);
+            let command = match self.entropy.below(8) {
+                // Some go past the gate, and some were before it when it followed other settings.
+                0 => Command::Submit(submit),
+                1..4 => Command::Accept(submit, self.burst.caps()),
+                _ => self.route(submit),
             };
             let deaf = once_in(&mut self.entropy, 8);
             self.ask(command, if deaf { Who::DeafClient } else { Who::Client });
@@ -204,9 +251,9 @@ impl World {
         let found = disk.calmly(|| {
             // After trouble the store takes no more reads, until it is opened again.
             let view = self.machine.store().snapshot().ok()?;
-            crate::slice::heads(&view).ok()
+            crate::slice::stock(&view).ok()
         })?;
-        let ids: Vec<RunId> = found.into_keys().collect();
+        let ids: Vec<RunId> = found.0.into_keys().chain(found.1.into_keys()).collect();
         (!ids.is_empty()).then(|| one(&mut self.entropy, &ids))
     }
 
@@ -232,8 +279,31 @@ impl World {
         }
     }
 
+    /// The head of one of them becomes unreadable.
+    pub fn rot(&mut self) {
+        if let Some(id) = self.some_buffered() {
+            let how = self.entropy.below(3) as u8;
+            self.ask(Command::Rot(id, how), Who::DeafClient);
+        }
+    }
+
+    /// What the gate knows of the store is brought in line with it.
+    fn look_at_buffer(&mut self) {
+        let disk = self.machine.disk();
+        disk.calmly(|| {
+            // After trouble the store takes no more reads, until it is opened again.
+            if let Ok(view) = self.machine.store().snapshot() {
+                self.burst.gate.look(&view);
+            }
+        });
+    }
+
     /// The duty looks.
     pub fn drain(&mut self) {
+        self.look_at_buffer();
+        if !self.burst.gate.settings().drainer.enabled {
+            return;
+        }
         if self.burst.off > 0 {
             self.burst.off -= 1;
             return;
@@ -282,6 +352,7 @@ impl World {
     /// What the duty does once all is well.
     pub fn drain_on(&mut self) {
         self.burst.off = 0;
+        self.look_at_buffer();
         if self.burst.hinted {
             let count = 1 + self.entropy.below(5) as usize;
             let command = self.burst.next(count);
@@ -292,7 +363,9 @@ impl World {
 
 fn check_reads(rows: &dyn Rows, now: Time) {
     let ids = |table| places(rows, table).into_iter().map(|key| last_of(&key));
-    let expected: BTreeSet<RunId> = ids(Table::Run).chain(ids(Table::Buffered)).collect();
+    let lost = lost::all(rows);
+    let buffered = || ids(Table::Buffered).filter(|id| !lost.contains(id));
+    let expected: BTreeSet<RunId> = ids(Table::Run).chain(buffered()).collect();
     let (mut found, mut before) = (Vec::new(), None);
     loop {
         let page = list(rows, &Filter::default(), 7, before).expect("the store can be read");
@@ -301,7 +374,7 @@ fn check_reads(rows: &dyn Rows, now: Time) {
         before = Some(next);
     }
     assert!(found.iter().rev().eq(&expected), "a list shows {found:?}, there are {expected:?}");
-    for id in ids(Table::Buffered) {
+    for id in buffered() {
         let run = run_rows::get(rows, id).expect("the store can be read").expect("it is there");
         let why = because(rows, &run, now).expect("the store can be read");
         assert!(run.buffered && why.is_some(), "{id} does not say why it waits");

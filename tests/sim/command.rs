@@ -9,6 +9,8 @@ use tidegate::engine::batch::{Call, Job};
 use tidegate::engine::parked::Token;
 use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::buffer::rotate::Rotation;
+use tidegate::ledger::buffer::settings::{self, Kept, KeptOrg};
+use tidegate::ledger::buffer::sweep::{Pass, SweepNumbers};
 use tidegate::ledger::keys;
 use tidegate::ledger::keys::command as ask;
 use tidegate::ledger::keys::purge::purge;
@@ -21,6 +23,7 @@ use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
 use tidegate::ledger::runs::{cancel, edit, replay};
 use tidegate::ledger::streams::requeue::{Lost, give_back};
 use tidegate::ledger::tasks::register;
+use tidegate::model::buffer::{BufferSettings, OrgPatch, Patch};
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
 use tidegate::model::run::{Run, RunError};
@@ -30,7 +33,9 @@ use tidegate::store::fault::Stop;
 use tidegate::store::tx::Tx;
 use tokio::sync::oneshot;
 
-use crate::slice::{Slice, accept_and_look, drain_and_look};
+use crate::lost;
+use crate::slice::{Slice, accept_and_look, drain_and_look, heads};
+use crate::swept::sweep_and_look;
 
 /// Whatever may be asked of the engine.
 #[derive(Clone, Debug)]
@@ -44,6 +49,13 @@ pub enum Command {
         count: usize,
         attempts_max: u32,
     },
+    /// Over what the configuration file says.
+    SetBuffer(Box<BufferSettings>, Box<Patch>),
+    SetOrgBuffer(Name, OrgPatch),
+    /// A slice of the stale sweep.
+    Sweep(bool, SweepNumbers),
+    /// The head of an entry can no longer be read, in one of several ways.
+    Rot(RunId, u8),
     AddTags(RunId, Vec<String>),
     SetMetadata(RunId, String),
     Reschedule(RunId, Span),
@@ -94,6 +106,9 @@ pub enum Said {
     /// Whether there may be more.
     Purged(bool),
     Slice(Box<Slice>),
+    Kept(Box<Kept>),
+    KeptOrg(Box<KeptOrg>),
+    Swept(Box<Pass>),
     Done,
 }
 
@@ -141,11 +156,21 @@ impl Command {
             Command::Drain { rotation, count, attempts_max } => {
                 Said::Slice(Box::new(drain_and_look(tx, rotation, count, attempts_max)?))
             }
+            Command::SetBuffer(file, patch) => {
+                Said::Kept(Box::new(settings::set(tx, &file, &patch, "api")?))
+            }
+            Command::SetOrgBuffer(org, patch) => {
+                Said::KeptOrg(Box::new(settings::set_org(tx, org, patch, "api")?))
+            }
+            Command::Sweep(enabled, numbers) => {
+                Said::Swept(Box::new(sweep_and_look(tx, enabled, &numbers)?))
+            }
+            Command::Rot(id, how) => lost::spoil(tx, id, how).map(|()| Said::Done)?,
             Command::AddTags(id, tags) => run(edit::add_tags(tx, id, tags)?.0),
             Command::SetMetadata(id, text) => run(edit::set_metadata(tx, id, Some(text), None)?),
             Command::Reschedule(id, delay) => run(edit::reschedule(tx, id, delay)?),
             Command::Cancel(id) => run(cancel::cancel(tx, id, None, "api")?),
-            Command::Replay(id) => Said::Receipt(Box::new(replay::replay(tx, id)?)),
+            Command::Replay(id) => Said::Receipt(Box::new(replay::replay(tx, id, None)?.receipt)),
             Command::Complete { run, output, fence } => {
                 reported(report::complete(tx, run, output, fence)?)
             }
@@ -156,7 +181,12 @@ impl Command {
             Command::Heartbeat(id, fence) => reported(report::heartbeat(tx, id, fence)?),
             Command::RetryNow(id) => revive::retry(tx, id).map(|_| Said::Done)?,
             Command::PutTask(task) => register::put(tx, *task, secret()).map(|_| Said::Done)?,
-            Command::RemoveTask(name) => register::remove(tx, &name).map(|()| Said::Done)?,
+            Command::RemoveTask(name) => {
+                register::remove(tx, &name)?;
+                let waits = heads(tx)?.into_values().any(|entry| entry.run.task == name);
+                assert!(!waits, "task {name} is removed, and runs of it wait in the buffer");
+                Said::Done
+            }
             Command::Pause(scope, span) => {
                 let until = span.map(|span| tx.now().plus(span));
                 pauses::pause(tx, scope, "a test".into(), until).map(|_| Said::Done)?
@@ -258,6 +288,9 @@ impl Said {
                 let took = slice.took.iter().map(|pick| pick.run);
                 format!("{:?} of {:?}", slice.drained, took.collect::<Vec<_>>())
             }
+            Said::Kept(kept) => format!("{kept:?}"),
+            Said::KeptOrg(kept) => format!("{kept:?}"),
+            Said::Swept(pass) => format!("{pass:?}"),
             Said::Done => "done".to_owned(),
         }
     }

@@ -14,6 +14,7 @@ use tidegate::store::rows::Rows;
 
 use crate::command::{Command, Said};
 use crate::entries::Entries;
+use crate::lost;
 
 /// How long a key holds.
 const KEY_HOLDS: Span = Span::from_hours(24);
@@ -40,6 +41,8 @@ pub struct Reference {
     revived: BTreeSet<Id>,
     /// Attempts whose result was taken, and whose result was kept aside.
     settled: BTreeSet<(Id, u32, bool)>,
+    /// Runs whose entry in the buffer may have become unreadable.
+    pub rotten: BTreeSet<RunId>,
     pub entries: Entries,
 }
 
@@ -48,6 +51,7 @@ impl Reference {
     pub fn asked(&mut self, command: &Command) {
         match command {
             Command::RetryNow(id) => drop(self.revived.insert(*id)),
+            Command::Rot(id, _) => drop(self.rotten.insert(*id)),
             Command::Keys(command) | Command::Wait(command, _) => self.entries.asked(command),
             _ => {}
         }
@@ -122,7 +126,7 @@ impl Reference {
             if let Some(earlier) = self.keys.get(&key) {
                 let over = run.created_at.since(earlier.created_at) >= KEY_HOLDS;
                 assert!(
-                    run.id == earlier.id || over,
+                    run.id == earlier.id || over || self.rotten.contains(&earlier.id),
                     "key {key:?} gave {} and, while it held, {}",
                     earlier.id,
                     run.id
@@ -172,10 +176,14 @@ impl Reference {
     /// Everything that was told is there.
     pub fn check(&mut self, rows: &dyn Rows, outputs: &BTreeMap<RunId, BTreeSet<Vec<u8>>>) {
         let ids: Vec<RunId> = self.runs.keys().copied().collect();
+        let lost = lost::all(rows);
+        assert!(lost.is_subset(&self.rotten), "entries that nobody spoiled: {lost:?}");
         for id in ids {
-            let run = run_rows::get(rows, id)
-                .expect("the store can be read")
-                .unwrap_or_else(|| panic!("run {id} was told of and is lost"));
+            let run = run_rows::get(rows, id).expect("the store can be read");
+            let Some(run) = run else {
+                assert!(lost.contains(&id), "run {id} was told of and is lost");
+                continue;
+            };
             self.saw(&run);
             self.runs[&id].check(&run, rows);
             if let Some(output) = run_rows::output(rows, id).expect("the store can be read") {

@@ -5,7 +5,7 @@
 //! - A slice takes as many as it may, oldest first within each env, and whatever it takes is either
 //!   a run with all that its head said, or backs off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate::base::id::RunId;
 use tidegate::base::name::Name;
@@ -17,12 +17,14 @@ use tidegate::model::refusal::Code;
 use tidegate::model::run::{Run, Status};
 use tidegate::store::fault::{Fault, Stop};
 use tidegate::store::key::{Key, last_id};
-use tidegate::store::kinds::buffered::{self, Entry};
+use tidegate::store::kinds::buffered::{self, Entry, Held};
 use tidegate::store::kinds::count;
 use tidegate::store::kinds::run::{self as run_rows, Body};
 use tidegate::store::rows::{Rows, Span, collect_keys};
 use tidegate::store::tables::Table;
 use tidegate::store::tx::Tx;
+
+use crate::lost::{Lost, dead, lost};
 
 /// Org and env.
 pub type Env = (Name, Name);
@@ -41,16 +43,32 @@ pub struct Slice {
     pub took: Vec<Pick>,
 }
 
-/// Every entry of the buffer.
+/// Every entry of the buffer whose head can be read.
 pub fn heads(rows: &dyn Rows) -> Result<Heads, Fault> {
+    Ok(stock(rows)?.0)
+}
+
+/// Every entry of the buffer, and those whose head cannot be read.
+pub fn stock(rows: &dyn Rows) -> Result<(Heads, BTreeMap<RunId, Lost>), Fault> {
     let all = collect_keys(rows, &Span::prefix(&buffered::all()), usize::MAX)?;
-    all.iter()
-        .map(|key| {
-            let id = last_id(key)?;
-            let entry = buffered::get(rows, id)?;
-            Ok((id, entry.unwrap_or_else(|| panic!("the entry {id} cannot be read"))))
-        })
-        .collect()
+    let (mut found, mut unreadable) = (Heads::new(), BTreeSet::new());
+    for key in all {
+        let id = last_id(&key)?;
+        match buffered::held(rows, id)? {
+            Some(Held::Entry(entry)) => drop(found.insert(id, *entry)),
+            Some(Held::Unreadable(..)) => drop(unreadable.insert(id)),
+            None => {}
+        }
+    }
+    Ok((found, lost(rows, &unreadable)?))
+}
+
+/// Env and bytes of every entry, readable or not.
+pub fn weights(rows: &dyn Rows) -> Result<Vec<(Env, u64)>, Fault> {
+    let env = |run: &Run| (run.org.clone(), run.env.clone());
+    let (readable, lost) = stock(rows)?;
+    let readable = readable.into_values().map(|entry| (env(&entry.run), entry.bytes));
+    Ok(readable.chain(lost.into_values().map(|lost| (lost.env, lost.bytes))).collect())
 }
 
 /// What an entry with this body counts for.
@@ -60,16 +78,16 @@ pub fn bytes_of(body: &Body) -> u64 {
 }
 
 /// Why nothing more of this size fits, as the heads alone say it.
-fn is_full(heads: &Heads, submit: &Submit, caps: &Caps) -> Option<&'static str> {
+fn is_full(all: &[(Env, u64)], submit: &Submit, caps: &Caps) -> Option<&'static str> {
     let bytes = bytes_of(&submit.body);
     let of_env = || {
-        let same = |run: &Run| (&run.org, &run.env) == (&submit.org, &submit.env);
-        heads.values().filter(move |entry| same(&entry.run))
+        let same = |(org, env): &Env| (org, env) == (&submit.org, &submit.env);
+        all.iter().filter(move |(env, _)| same(env))
     };
-    let sum = |entries: &mut dyn Iterator<Item = &Entry>| entries.map(|e| e.bytes).sum::<u64>();
-    if heads.len() as u64 >= caps.total_max {
+    let sum = |entries: &mut dyn Iterator<Item = &(Env, u64)>| entries.map(|e| e.1).sum::<u64>();
+    if all.len() as u64 >= caps.total_max {
         Some("entries in all")
-    } else if sum(&mut heads.values()) + bytes > caps.total_bytes_max {
+    } else if sum(&mut all.iter()) + bytes > caps.total_bytes_max {
         Some("bytes in all")
     } else if of_env().count() == 0 {
         None
@@ -83,7 +101,7 @@ fn is_full(heads: &Heads, submit: &Submit, caps: &Caps) -> Option<&'static str> 
 }
 
 pub fn accept_and_look(tx: &mut Tx<'_>, submit: Submit, caps: &Caps) -> Result<Receipt, Stop> {
-    let full = is_full(&heads(tx)?, &submit, caps);
+    let full = is_full(&weights(tx)?, &submit, caps);
     let env = count::buffered_of(&submit.org, &submit.env);
     let answer = accept(tx, submit, caps);
     match &answer {
@@ -106,18 +124,28 @@ pub fn drain_and_look(
     count: usize,
     attempts_max: u32,
 ) -> Result<Slice, Stop> {
-    let before = heads(tx)?;
+    let (before, lost_before) = stock(tx)?;
     let mut stood: BTreeMap<Env, usize> = BTreeMap::new();
+    for lost in lost_before.values().filter(|lost| !lost.backs_off) {
+        *stood.entry(lost.env.clone()).or_default() += 1;
+    }
     for entry in before.values().filter(|entry| entry.waits_until.is_none()) {
         *stood.entry((entry.run.org.clone(), entry.run.env.clone())).or_default() += 1;
     }
     let took = plan(tx, &mut rotation.clone(), count)?;
     let (drained, rotation) = drain(tx, rotation, count, attempts_max)?;
-    let after = heads(tx)?;
+    let (after, lost_after) = stock(tx)?;
     let slice = Slice { drained, rotation, stood, took };
-    slice.check_counts(count);
+    let buried = slice.took.iter().filter(|pick| lost_before.contains_key(&pick.run));
+    slice.check_counts(count, buried.count());
     check_order(&before, &after);
+    let dead = dead(tx)?;
     for pick in &slice.took {
+        if let Some(lost) = lost_before.get(&pick.run) {
+            assert_eq!(dead.get(&pick.run), Some(&lost.env), "{} is nowhere", pick.run);
+            assert!(!lost_after.contains_key(&pick.run), "{} is still in its place", pick.run);
+            continue;
+        }
         let entry = before.get(&pick.run).unwrap_or_else(|| panic!("{} was no entry", pick.run));
         check_way_out(tx, entry, after.get(&pick.run), attempts_max)?;
     }
@@ -133,12 +161,12 @@ impl Slice {
         self.took.iter().any(|pick| pick.run == id)
     }
 
-    fn check_counts(&self, count: usize) {
+    fn check_counts(&self, count: usize, buried: usize) {
         let all: usize = self.stood.values().sum();
         let drained = &self.drained;
         assert_eq!(self.took.len(), count.min(all), "a slice of {count} of {all}");
         assert_eq!(drained.total(), self.took.len(), "{drained:?} of {:?}", self.took);
-        assert_eq!((drained.dead, drained.gone), (0, 0), "{drained:?}");
+        assert_eq!((drained.dead, drained.gone), (buried, 0), "{drained:?}");
         let by_env: u32 = drained.envs.values().sum();
         assert_eq!(by_env as usize, self.took.len(), "{drained:?}");
     }

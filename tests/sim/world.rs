@@ -15,7 +15,8 @@
 //! - an entry that was added is there until someone asks for its end, is acknowledged once, and
 //!   what a dead worker had goes to a living one or among the dead letters;
 //! - what the burst buffer took becomes a run, in the order of its env and with regard for the
-//!   others, and is the same run on both sides;
+//!   others, and is the same run on both sides; an entry that cannot be read is kept under its id;
+//! - the gate follows what people set, and the stale sweep counts what a recount counts;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -78,6 +79,9 @@ pub enum Turn {
     Drain,
     DrainerOff,
     Spoil,
+    Set,
+    Sweep,
+    Rot,
 }
 
 /// Who waits for an answer.
@@ -145,7 +149,10 @@ impl World {
         ];
         let shape = one(&mut entropy, &[Shape::Push, Shape::Pull, Shape::Both, Shape::Both]);
         let (mut always, more) = shape.turns(&always);
-        let burst = Burst::random(&mut entropy);
+        let machine = Machine::new(one(&mut entropy, &[0, 1 << 20]));
+        let view = machine.store().snapshot().expect("a healthy disk can be read");
+        let burst = Burst::random(&mut entropy, &view);
+        drop(view);
         always.extend(burst.turns(shape));
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
@@ -154,7 +161,6 @@ impl World {
         let workers = Workers::random(&mut entropy);
         let floors = duties::floors(&mut entropy);
         let receivers = Receivers::random(&mut entropy);
-        let machine = Machine::new(one(&mut entropy, &[0, 1 << 20]));
         let minter = Minter::new(Entropy::from_seed(entropy.next_u64()));
         let (driver, first) = Driver::start(Vec::new(), Time(START));
         let mut world = World {
@@ -189,6 +195,9 @@ impl World {
             for command in workers::groups() {
                 world.ask(command, Who::Client);
             }
+        }
+        if world.burst.on {
+            world.switch_on();
         }
         world.batch(usize::MAX);
         world
@@ -246,6 +255,9 @@ impl World {
             Turn::Drain => self.drain(),
             Turn::DrainerOff => self.drainer_off(),
             Turn::Spoil => self.spoil(),
+            Turn::Set => self.set(),
+            Turn::Sweep => self.sweep(),
+            Turn::Rot => self.rot(),
         }
     }
 
@@ -268,8 +280,8 @@ impl World {
             return;
         };
         let command = match command {
-            Command::Submit(submit) if self.burst.on && once_in(&mut self.entropy, 3) => {
-                Command::Accept(submit, self.burst.caps)
+            Command::Submit(submit) if self.burst.on && once_in(&mut self.entropy, 2) => {
+                self.route(submit)
             }
             other => other,
         };

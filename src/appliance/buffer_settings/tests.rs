@@ -92,6 +92,41 @@ async fn what_was_set_outlives_a_start() {
     writer.stop();
 }
 
+/// A connection that is closed drops what its request began.
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_gate_behind() {
+    let (appliance, writer) = start(BufferSettings::default());
+    let on = Patch { enabled: Some(true), ..Patch::default() };
+    {
+        let mut change = std::pin::pin!(appliance.set_buffer(on, "api"));
+        let begun = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(change.as_mut().poll(cx).is_pending())
+        });
+        assert!(begun.await, "it waits for its commit");
+    }
+    while appliance.buffer_settings().set_at.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(appliance.gate().is_enabled());
+    writer.stop();
+}
+
+#[tokio::test]
+async fn a_change_of_unknown_outcome_is_found_by_the_next_look() {
+    let (appliance, writer) = start(BufferSettings::default());
+    // Written, and nobody heard of it.
+    let on = Patch { enabled: Some(true), ..Patch::default() };
+    let defaults = appliance.settings.buffer;
+    appliance.call(move |tx| acts::set(tx, &defaults, &on, "api")).await.unwrap();
+    appliance.call(|tx| acts::set_org(tx, n("acme"), ORG_ON, "api")).await.unwrap();
+    appliance.look_at_buffer().unwrap();
+    assert!(!appliance.gate().is_enabled(), "without a doubt it reads no settings");
+    appliance.gate().doubt();
+    appliance.look_at_buffer().unwrap();
+    assert!(appliance.gate().is_enabled() && appliance.gate().org(&n("acme")).enabled);
+    writer.stop();
+}
+
 #[tokio::test]
 async fn refused_change_leaves_the_gate() {
     let (appliance, writer) = start(on());

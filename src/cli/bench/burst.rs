@@ -97,7 +97,7 @@ impl Burst {
     }
 
     fn depth(&self) -> Result<u64, String> {
-        Ok(self.appliance.buffer_state().map_err(|refusal| refusal.to_string())?.depth)
+        Ok(self.appliance.buffer_figures().map_err(|refusal| refusal.to_string())?.depth)
     }
 
     async fn empty(&self) -> Result<(), String> {

@@ -137,10 +137,11 @@ impl BufferJson {
         now: Time,
     ) -> BufferJson {
         let settings = kept.settings;
+        let whole = state.figures;
         BufferJson {
-            depth: state.depth,
-            bytes: state.bytes,
-            oldest_age_ms: age_ms(state.oldest_at, now),
+            depth: whole.depth,
+            bytes: whole.bytes,
+            oldest_age_ms: age_ms(whole.oldest_at, now),
             decisions: DecisionsJson {
                 passed: decisions.passed,
                 diverted: DivertedJson {
@@ -152,10 +153,10 @@ impl BufferJson {
             },
             drainer: DrainerJson {
                 enabled: settings.drainer.enabled,
-                state: drainer_state(&settings, state.depth),
+                state: drainer_state(&settings, whole.depth),
             },
             sweep: SweepJson { enabled: settings.sweep.enabled },
-            stale: state.stale,
+            stale: whole.stale,
             envs_more: state.envs_more,
             envs: state.envs.into_iter().map(|env| EnvJson::of(env, &settings, now)).collect(),
             trips: trips.into_iter().map(TripJson::of).collect(),
@@ -222,6 +223,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::appliance::buffer::BufferFigures;
     use crate::appliance::buffer_flow::FlowRates;
     use crate::base::name::Name;
     use crate::base::time::Span;
@@ -268,15 +270,18 @@ mod tests {
             at: NOW.0,
         };
         let id = "019a0c3f-52d1-7c44-9e1b-7d3a91c20000".parse().unwrap();
-        let state = BufferState {
+        let figures = BufferFigures {
             depth: 60,
             bytes: 18_000,
             oldest_at: Some(NOW.minus(Span::from_secs(90))),
-            rates: FlowRates::default(),
+            stale: 9,
+            ..BufferFigures::default()
+        };
+        let state = BufferState {
+            figures,
             envs: vec![EnvState { held_until, stale: 4, ..env(50, 10.0, 30.0) }, env(10, 2.0, 2.0)],
             envs_more: true,
             dead: vec![(id, dead)],
-            stale: 9,
         };
         let shown = shown(state, BufferSettings { age_max: Span(1), ..BufferSettings::default() });
         let one = json!({
@@ -316,7 +321,10 @@ mod tests {
             let drainer = DrainerSettings { enabled, ..base.drainer };
             let sweep = SweepSettings { enabled, ..base.sweep };
             let shown = shown(
-                BufferState { depth, ..BufferState::default() },
+                BufferState {
+                    figures: BufferFigures { depth, ..BufferFigures::default() },
+                    ..BufferState::default()
+                },
                 BufferSettings { drainer, sweep, ..base },
             );
             assert_eq!(shown["drainer"], json!({ "enabled": enabled, "state": word }));

@@ -56,7 +56,7 @@ pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Accep
     save::set_timers(tx, None, &run);
     submit::put_input(tx, &run, &body);
     count::move_buffered(tx, (&run.org, &run.env), 1, bytes as i64);
-    buffered::enqueue(tx, &run.org, &run.env, run.id);
+    buffered::enqueue(tx, &run);
     let entry = Entry { run, bytes, attempts: 0, waits_until: None, last_error: None };
     buffered::put(tx, &entry);
     tx.notify(Notice::Buffer);

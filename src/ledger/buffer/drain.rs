@@ -13,11 +13,12 @@ use crate::base::time::{Span, Time};
 use crate::ledger::outbox;
 use crate::ledger::runs::submit::{delivery_of, no_task};
 use crate::ledger::runs::{place, save};
+use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Run, RunError, Status};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::buffered::{self, Dead, Entry, Held};
-use crate::store::kinds::{run as run_rows, task as task_rows};
+use crate::store::kinds::{count, run as run_rows, task as task_rows};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -29,6 +30,8 @@ pub const BUFFER_FAILED: &str = "buffer_failed";
 /// First wait of an entry that could not become real; it doubles with each try.
 const BACK_OFF_FIRST: Span = Span::from_secs(1);
 const BACK_OFF_LONGEST: Span = Span::from_secs(60);
+/// Envs that are asked for an entry that backed off and cannot be read.
+const WAITING_ENVS_MAX: usize = 10_000;
 
 /// What one command took out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,7 +139,7 @@ fn materialise(tx: &mut Tx<'_>, entry: &Entry) -> Result<Run, Stop> {
 }
 
 /// Nothing that is tried again can help.
-fn is_for_good(refusal: &Refusal) -> bool {
+pub(super) fn is_for_good(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::TaskNotFound | Code::NotAllowedInState)
 }
 
@@ -164,12 +167,22 @@ fn back_off(tx: &mut Tx<'_>, mut entry: Entry, why: &Refusal) {
 
 /// An entry has backed off for long enough: as the oldest of its env it is the next.
 pub fn line_up_again(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
-    let Some(mut entry) = buffered::get(tx, id)? else { return Ok(false) };
+    let mut entry = match buffered::held(tx, id)? {
+        Some(Held::Entry(entry)) => *entry,
+        Some(Held::Unreadable(bytes, why)) => {
+            // No turn comes to it any more, so nobody else would find it.
+            if let Some((org, env)) = buffered::waits_in(tx, id, WAITING_ENVS_MAX)? {
+                bury(tx, &Pick { org, env, run: id }, bytes, why)?;
+            }
+            return Ok(false);
+        }
+        None => return Ok(false),
+    };
     if entry.waits_until != Some(at) {
         return Ok(false);
     }
     buffered::line_up(tx, &mut entry);
-    tx.notify(crate::model::notice::Notice::Buffer);
+    tx.notify(Notice::Buffer);
     Ok(true)
 }
 
@@ -178,8 +191,14 @@ fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(),
     let counted = size_of(&run_rows::body(tx, pick.run)?);
     let Pick { org, env, run } = pick;
     tracing::error!(%run, %org, %env, why, "an entry of the buffer cannot be read: kept aside");
-    buffered::dequeue(tx, org, env, *run);
+    if let Some(place) = buffered::place(tx, (org, env), *run)? {
+        // It is no open run any more, or its task could never be removed.
+        count::move_status(tx, (&place.task, org, env), Some(place.status), None);
+    }
+    buffered::leave_place(tx, (org, env), *run);
     buffered::forget(tx, (org, env), *run, counted);
+    // Whoever waits for it is told.
+    tx.notify(Notice::Run(*run));
     let (org, env) = (org.to_string(), env.to_string());
     buffered::put_dead(tx, *run, &Dead { org, env, bytes, why, at: tx.now().0 });
     Ok(())

@@ -1,7 +1,7 @@
 //! Setting the numbers and switches of the buffer, and what is in force.
 //!
-//! What was set here wins over the configuration, as a whole: the first change keeps every number
-//! that is in force then, and from there on the configuration is for a store that is new.
+//! What people set wins over the configuration, field by field: what nobody ever set follows the
+//! configuration, also after others were.
 
 use crate::base::name::Name;
 use crate::base::time::Time;
@@ -37,10 +37,10 @@ pub struct KeptOrg {
     pub set_by: String,
 }
 
-/// What is in force: what was set, else `defaults`.
+/// What is in force: what was set, over `defaults`.
 pub fn current(rows: &dyn Rows, defaults: &BufferSettings) -> Result<Kept, Fault> {
     Ok(match rows::get(rows)? {
-        Some(set) => kept(set),
+        Some(set) => kept(&set, defaults),
         None => Kept { settings: *defaults, set_at: None, set_by: BY_CONFIGURATION.to_owned() },
     })
 }
@@ -56,23 +56,24 @@ pub fn orgs(rows: &dyn Rows, after: Option<&Name>, limit: usize) -> Result<Vec<K
     Ok(found.into_iter().map(|(org, set)| kept_org(org, set)).collect())
 }
 
-/// Changes what the patch gives; one that gives nothing leaves the configuration in force.
+/// Changes what the patch gives; one that gives nothing changes nothing.
 pub fn set(
     tx: &mut Tx<'_>,
     defaults: &BufferSettings,
     patch: &Patch,
     by: &str,
 ) -> Result<Kept, Stop> {
-    let old = current(tx, defaults)?;
+    let old = rows::get(tx)?;
     if *patch == Patch::default() {
-        return Ok(old);
+        return Ok(current(tx, defaults)?);
     }
-    let settings = patch.over(&old.settings);
-    settings.validate()?;
-    let set = Set { value: settings, at: tx.now(), by: by.to_owned() };
-    rows::put(tx, &set);
+    let earlier = old.map(|set| set.value).unwrap_or_default();
+    let set = Set { value: patch.clone().and(earlier), at: tx.now(), by: by.to_owned() };
+    let kept = kept(&set, defaults);
+    kept.settings.validate()?;
+    rows::put(tx, &set, &kept.settings);
     tx.notify(Notice::Page);
-    Ok(kept(set))
+    Ok(kept)
 }
 
 /// Changes the switch of an org. One that was never set is off.
@@ -89,8 +90,8 @@ pub fn set_org(tx: &mut Tx<'_>, org: Name, patch: OrgPatch, by: &str) -> Result<
     Ok(kept_org(org, set))
 }
 
-fn kept(set: Set<BufferSettings>) -> Kept {
-    Kept { settings: set.value, set_at: Some(set.at), set_by: set.by }
+fn kept(set: &Set<Patch>, defaults: &BufferSettings) -> Kept {
+    Kept { settings: set.value.over(defaults), set_at: Some(set.at), set_by: set.by.clone() }
 }
 
 fn kept_org(org: Name, set: Set<OrgSwitch>) -> KeptOrg {
@@ -103,6 +104,10 @@ mod tests {
     use crate::base::time::Span;
     use crate::ledger::testing::{World, n};
     use crate::model::buffer::DrainerPatch;
+
+    fn set_over(tx: &mut Tx<'_>, defaults: &BufferSettings, patch: &Patch) -> Result<Kept, Stop> {
+        set(tx, defaults, patch, "api")
+    }
 
     fn threshold(value: u32) -> Patch {
         Patch { threshold: Some(value), ..Patch::default() }
@@ -119,9 +124,14 @@ mod tests {
         assert_eq!(set.settings, BufferSettings { threshold: 9, ..file });
         assert_eq!((set.set_at, set.set_by.as_str()), (Some(world.now), "api"));
         assert_eq!(world.heard, [Notice::Page]);
-        // Another configuration changes nothing any more, not even what the request left open.
-        let other = BufferSettings { hold: Span(8), ..BufferSettings::default() };
-        assert_eq!(world.ask(|rows| current(rows, &other)).unwrap(), set);
+        // Another configuration changes what nobody set, and nothing else.
+        let other = BufferSettings { hold: Span(8), threshold: 50, ..file };
+        let expected = BufferSettings { threshold: 9, ..other };
+        assert_eq!(world.ask(|rows| current(rows, &other)).unwrap().settings, expected);
+        let hold = Patch { hold: Some(Span(20)), ..Patch::default() };
+        let both = world.act(|tx| set_over(tx, &other, &hold)).unwrap();
+        assert_eq!(both.settings, BufferSettings { hold: Span(20), ..expected });
+        assert_eq!(world.ask(|rows| current(rows, &file)).unwrap().settings.threshold, 9);
     }
 
     #[test]

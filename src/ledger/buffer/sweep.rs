@@ -3,29 +3,45 @@
 //!
 //! A pass looks at a slice of a list of orgs that is frozen at the start of a cycle; cursor, list
 //! and counts are rows, so a restart goes on where it was. An env that is drained completely is in
-//! no list any more: the end of the cycle removes the counts of envs that the cycle did not visit.
-//! Entries that back off have an index by env beside the queues, and count like those in a queue.
+//! no list any more: counts stand in the order of the visits, so those that lie between two visits
+//! are of envs that hold nothing, and go. Entries that back off have an index by env beside the
+//! queues, and count like those in a queue.
 //!
-//! A pass runs on the writer, so it is bounded whatever the settings say: besides the slice of orgs
-//! by [`ENVS_MAX`] and [`ENTRIES_MAX`]. Where one of them ends a pass within an org, the next pass
-//! continues behind the last env that was visited: the cycle takes longer, and leaves nobody out.
+//! It runs on the writer, which others wait for. So a pass is made in slices, each a transaction of
+//! its own within the limits of [`SliceLimits`], whatever the settings say. A slice may end within
+//! an org: the next one continues behind the last env that was visited. The writer is free between
+//! two of them, nobody is left out, and a kill loses what one slice did.
 
 use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::store::fault::{Fault, Stop};
 use crate::store::key::last_id;
-use crate::store::kinds::buffer_sweep::{self as rows, Count, Cursor};
+use crate::store::kinds::buffer_sweep::{self as rows, Count, Cursor, Edge};
 use crate::store::kinds::{buffered, count};
 use crate::store::rows::{Rows, Span as Keys, counter, first_key};
 use crate::store::tx::Tx;
 
-/// Most envs that a pass visits.
-pub const ENVS_MAX: usize = 1_000;
-/// A pass that has found so many stale entries visits no further env.
-pub const ENTRIES_MAX: u64 = 100_000;
-/// Most stale entries that a pass names for the log.
+/// Most stale entries that a slice names for the log.
 pub const LOGGED_MAX: usize = 100;
+
+/// What one transaction of the sweep does at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceLimits {
+    /// Envs that it visits.
+    pub envs: usize,
+    /// Once it has found so many stale entries it visits no further env.
+    pub entries: u64,
+    /// Counts that it removes because their envs hold nothing.
+    pub removed: usize,
+}
+
+impl Default for SliceLimits {
+    /// A millisecond or two of the writer.
+    fn default() -> SliceLimits {
+        SliceLimits { envs: 100, entries: 2_000, removed: 500 }
+    }
+}
 
 /// The numbers of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +52,15 @@ pub struct SweepNumbers {
     pub orgs_per_pass: usize,
     /// Entries of an env that a pass counts, oldest first.
     pub entries_per_env: usize,
+    pub slice: SliceLimits,
 }
 
-/// What a pass found.
+/// What a slice of a pass found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Orgs and envs that it visited.
+    /// Orgs with which it is done.
     pub orgs: usize,
+    /// Envs that it visited.
     pub envs: usize,
     /// Stale entries in those envs.
     pub stale_entries: u64,
@@ -50,6 +68,10 @@ pub struct Pass {
     pub stale_now: u64,
     /// It ended its cycle.
     pub wrapped: bool,
+    /// Its limits ended it: the pass goes on with another slice.
+    pub unfinished: bool,
+    /// Counts that it removed because their envs hold nothing.
+    pub removed: usize,
     /// The first of the stale entries, at most [`LOGGED_MAX`].
     pub logged: Vec<StaleEntry>,
 }
@@ -76,12 +98,13 @@ pub struct StaleEnv {
     pub depth: u64,
 }
 
-/// One pass. What it changes is a transaction: a read that fails changes nothing, so it never looks
-/// like an empty buffer.
+/// A slice of a pass. What it changes is a transaction: a read that fails changes nothing, so it
+/// never looks like an empty buffer.
 pub fn pass(tx: &mut Tx<'_>, enabled: bool, numbers: &SweepNumbers) -> Result<Pass, Stop> {
+    let mut pass = Pass::default();
     if !enabled {
-        rows::wipe(tx)?;
-        return Ok(Pass::default());
+        pass.unfinished = !rows::wipe(tx, numbers.slice.removed)?;
+        return Ok(pass);
     }
     let mut cursor = rows::cursor(tx)?;
     if cursor.at == 0 && cursor.after_env.is_none() {
@@ -89,17 +112,19 @@ pub fn pass(tx: &mut Tx<'_>, enabled: bool, numbers: &SweepNumbers) -> Result<Pa
     }
     if cursor.orgs == 0 && cursor.from.is_none() {
         // Nothing is buffered anywhere, so there is nothing to remember.
-        rows::wipe(tx)?;
-        return Ok(Pass { wrapped: true, ..Pass::default() });
+        pass.wrapped = rows::wipe(tx, numbers.slice.removed)?;
+        pass.unfinished = !pass.wrapped;
+        pass.stale_now = stale(tx)?;
+        return Ok(pass);
     }
-    let mut pass = Pass::default();
-    walk(tx, &mut cursor, numbers, &mut pass)?;
-    if cursor.at >= cursor.orgs {
-        wrap(tx, &mut cursor)?;
-        pass.wrapped = true;
+    cursor.stale = Some(stale_at(tx, &cursor)?);
+    pass.unfinished = !walk(tx, &mut cursor, numbers, &mut pass)?;
+    if !pass.unfinished && cursor.at >= cursor.orgs {
+        pass.wrapped = wrap(tx, &mut cursor, numbers, &mut pass)?;
+        pass.unfinished = !pass.wrapped;
     }
     rows::put_cursor(tx, &cursor);
-    pass.stale_now = stale(tx)?;
+    pass.stale_now = stale_at(tx, &cursor)?;
     Ok(pass)
 }
 
@@ -112,49 +137,51 @@ fn freeze(tx: &mut Tx<'_>, cursor: &mut Cursor) -> Result<(), Fault> {
         orgs.push(org);
     }
     rows::put_orgs(tx, &orgs)?;
-    // A moment, so that it stays above all marks also when the cursor was lost.
-    cursor.cycle = (cursor.cycle + 1).max(u64::try_from(tx.now().0).unwrap_or(0));
     cursor.orgs = orgs.len();
     cursor.to = if orgs.len() == rows::ORGS_MAX { orgs.pop() } else { None };
     Ok(())
 }
 
-/// Visits the next slice of orgs and moves the cursor behind it.
+/// Visits the next orgs and moves the cursor behind them; whether it came to the end.
 fn walk(
     tx: &mut Tx<'_>,
     cursor: &mut Cursor,
     numbers: &SweepNumbers,
     pass: &mut Pass,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let end = cursor.at.saturating_add(numbers.orgs_per_pass.max(1)).min(cursor.orgs);
-    while cursor.at < end && !is_full(pass) {
-        pass.orgs += 1;
+    while cursor.at < end {
+        // Orgs whose row cannot be read wait for the next cycle.
         if let Some(org) = rows::org(tx, cursor.at)? {
-            let mut after = cursor.after_env.take();
-            while let Some(env) = rows::next_env(tx, &org, after.as_ref())? {
-                if is_full(pass) {
-                    cursor.after_env = after;
-                    return Ok(());
+            while let Some(env) = rows::next_env(tx, &org, cursor.after_env.as_ref())? {
+                let here = Edge::Env(&org, &env);
+                if is_full(pass, &numbers.slice) || !forget_up_to(tx, here, cursor, numbers, pass)?
+                {
+                    return Ok(false);
                 }
-                visit(tx, (&org, &env), cursor.cycle, numbers, pass)?;
-                after = Some(env);
+                visit(tx, (&org, &env), cursor, numbers, pass)?;
+                cursor.after_env = Some(env);
+            }
+            if !forget_up_to(tx, Edge::Org(&org), cursor, numbers, pass)? {
+                return Ok(false);
             }
         }
         cursor.after_env = None;
         cursor.at += 1;
+        pass.orgs += 1;
     }
-    Ok(())
+    Ok(true)
 }
 
-fn is_full(pass: &Pass) -> bool {
-    pass.envs >= ENVS_MAX || pass.stale_entries >= ENTRIES_MAX
+fn is_full(pass: &Pass, limits: &SliceLimits) -> bool {
+    pass.envs >= limits.envs.max(1) || pass.stale_entries >= limits.entries.max(1)
 }
 
 /// Counts the stale entries of an env.
 fn visit(
     tx: &mut Tx<'_>,
     (org, env): (&Name, &Name),
-    cycle: u64,
+    cursor: &mut Cursor,
     numbers: &SweepNumbers,
     pass: &mut Pass,
 ) -> Result<(), Fault> {
@@ -162,7 +189,8 @@ fn visit(
     let fresh_from = Id::floor_of(tx.now().minus(numbers.stale_after));
     let found = rows::older(tx, (org, env), fresh_from, numbers.entries_per_env.max(1))?;
     let entries = found.len() as u64;
-    let count = found.first().map(|id| Count { entries, oldest: id.time(), cycle });
+    let count = found.first().map(|id| Count { entries, oldest: id.time() });
+    recount(cursor, stale_of(tx, (org, env))?, entries);
     rows::put_count(tx, (org, env), count.as_ref())?;
     pass.envs += 1;
     pass.stale_entries += entries;
@@ -176,22 +204,72 @@ fn visit(
     Ok(())
 }
 
-/// Ends a cycle: an env that it did not visit holds nothing any more.
-fn wrap(tx: &mut Tx<'_>, cursor: &mut Cursor) -> Result<(), Fault> {
-    let range = (cursor.from.as_ref(), cursor.to.as_ref());
-    for (org, env, count) in rows::counts(tx, range, usize::MAX)? {
-        if count.cycle != cursor.cycle {
-            rows::put_count(tx, (&org, &env), None)?;
-        }
+/// Brings the sum of all counts in line with a change of one of them.
+fn recount(cursor: &mut Cursor, was: u64, is: u64) {
+    cursor.stale = cursor.stale.map(|sum| sum.saturating_sub(was) + is);
+}
+
+/// Removes the counts between where the cursor stands and here: their envs hold nothing any more.
+/// Whether none is left.
+fn forget_up_to(
+    tx: &mut Tx<'_>,
+    here: Edge<'_>,
+    cursor: &mut Cursor,
+    numbers: &SweepNumbers,
+    pass: &mut Pass,
+) -> Result<bool, Fault> {
+    let before = match cursor.at.checked_sub(1) {
+        Some(at) => rows::org(tx, at)?,
+        None => None,
+    };
+    let current = rows::org(tx, cursor.at)?;
+    let from = match (&current, &cursor.after_env, &before, &cursor.from) {
+        (Some(org), Some(env), ..) => Edge::Env(org, env),
+        (_, _, Some(before), _) => Edge::Org(before),
+        (.., Some(from)) if cursor.at == 0 => Edge::Org(from),
+        _ if cursor.at == 0 => Edge::Start,
+        // What was visited before is not known: the next cycle looks again.
+        _ => return Ok(true),
+    };
+    let room = numbers.slice.removed.max(1).saturating_sub(pass.removed);
+    let found = rows::counts(tx, (from, here), room + 1)?;
+    let all = found.len() <= room;
+    for (org, env, count) in found.into_iter().take(room) {
+        rows::put_count(tx, (&org, &env), None)?;
+        recount(cursor, count.entries, 0);
+        pass.removed += 1;
+    }
+    Ok(all)
+}
+
+/// Ends a cycle: behind the last org of the list nobody holds anything. Whether it is done.
+fn wrap(
+    tx: &mut Tx<'_>,
+    cursor: &mut Cursor,
+    numbers: &SweepNumbers,
+    pass: &mut Pass,
+) -> Result<bool, Fault> {
+    let to = cursor.to.clone();
+    let here = to.as_ref().map_or(Edge::End, Edge::Org);
+    if !forget_up_to(tx, here, cursor, numbers, pass)? {
+        return Ok(false);
     }
     (cursor.at, cursor.after_env) = (0, None);
     cursor.from = cursor.to.take();
-    Ok(())
+    Ok(true)
 }
 
 /// Stale entries of all envs, each as it was last visited: what an alert looks at.
 pub fn stale(rows: &dyn Rows) -> Result<u64, Fault> {
-    let counts = rows::counts(rows, (None, None), usize::MAX)?;
+    stale_at(rows, &rows::cursor(rows)?)
+}
+
+/// The sum that the cursor holds; after an upgrade, or when it was lost, it is added up once.
+fn stale_at(rows: &dyn Rows, cursor: &Cursor) -> Result<u64, Fault> {
+    if let Some(stale) = cursor.stale {
+        return Ok(stale);
+    }
+    let counts = rows::counts(rows, (Edge::Start, Edge::End), usize::MAX)?;
     Ok(counts.into_iter().map(|(_, _, count)| count.entries).sum())
 }
 
@@ -202,7 +280,7 @@ pub fn stale_of(rows: &dyn Rows, (org, env): (&Name, &Name)) -> Result<u64, Faul
 
 /// At most `limit` envs in which entries are stale, by name.
 pub fn stale_envs(rows: &dyn Rows, limit: usize) -> Result<Vec<StaleEnv>, Fault> {
-    let counts = rows::counts(rows, (None, None), limit)?;
+    let counts = rows::counts(rows, (Edge::Start, Edge::End), limit)?;
     let envs = counts.into_iter().map(|(org, env, Count { entries, oldest, .. })| {
         let depth = counter(rows, &count::buffered_of(&org, &env))?;
         let depth = u64::try_from(depth).unwrap_or(0);

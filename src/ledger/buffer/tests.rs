@@ -1,9 +1,28 @@
-//! Rules of the burst buffer, by name.
+//! Rules of the burst buffer, by name. Each is a test here, or one where its matter lies: of the
+//! sweep, the gate, the settings, the duties, the routes (`grep -rE "fn [abc][0-9]{2}_" src tests`);
+//! and all of them together live in the simulator. The others cannot be broken here:
+//!
+//! | rule | why |
+//! |---|---|
+//! | A-01 A-02 A-14 | Runs have no spans: a `traceparent` is passed on, nothing is emitted. A canceled run is a row at once. |
+//! | A-05 | No metric has labels from names; figures by env are answers of the API. |
+//! | A-08 | The failure row is written by the transaction that closes the entry: none, or both. |
+//! | A-15 | Nothing runs, connects or spawns when it is built: duties are functions that `app` starts. |
+//! | B-07 B-08 C-14 | There are no claims and nobody waits for an entry: keys are bound, and edits done, by one transaction. |
+//! | B-11 | No call resets a key; one whose run is gone is free (B-12). |
+//! | B-13 | Ids are minted by the act, never brought along; a key that is bound gives its run (B-09). |
+//! | B-14 | No cache of requests; a look-up needs an id by its type. |
+//! | B-17 | No edit waits, so nothing polls. |
+//! | B-22 | A parent is a field of the head that is read, not a second look-up; there are no operations on it. |
+//! | B-26 | One duty drains, by one transaction at a time. |
+//! | B-32 | No bulk action yet; lists show buffered runs, so a count would hold them. |
+//! | B-33 | No loop of ours is run by many: one drainer, one sweep; clients are told `Retry-After`. |
 
 mod drain;
 mod fair;
 mod held;
 mod random;
+mod rules;
 
 use crate::base::id::RunId;
 use crate::base::time::Span;

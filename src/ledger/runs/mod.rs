@@ -1,5 +1,6 @@
 //! Acts on runs. [`save`] keeps their indexes, counters and timers true; nothing else writes them.
 
+pub mod absent;
 pub mod callbacks;
 pub mod cancel;
 pub mod edit;

@@ -16,6 +16,8 @@ use crate::store::kinds::{
 };
 use crate::store::tx::Tx;
 
+use super::absent::absent;
+
 /// Writes a new run.
 pub fn create(tx: &mut Tx<'_>, run: &Run) {
     count_new(tx, run);
@@ -174,7 +176,10 @@ fn move_slots(tx: &mut Tx<'_>, run: &Run, delta: i64) -> Result<(), Fault> {
 
 /// A run that must exist.
 pub fn must_get(tx: &Tx<'_>, id: crate::base::id::RunId) -> Result<Run, Stop> {
-    Ok(run_rows::get(tx, id)?.ok_or_else(|| not_found(&id.to_string()))?)
+    match run_rows::get(tx, id)? {
+        Some(run) => Ok(run),
+        None => Err(absent(tx, id, |_| true)?.into()),
+    }
 }
 
 pub fn not_found(id: &str) -> Refusal {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::base::time::{Span, Time};
 use crate::ledger::keys::command::{Answer, Delivered, ReadGroup};
 use crate::ledger::runs::{place, pull, told};
+use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::{
     Consumer, Content, Entry, Fields, GroupStart, KeyName, NOBODY, Pending, Start, Stream,
@@ -21,6 +22,8 @@ use super::ack;
 use super::claim::{self, Take};
 use super::open::{Opened, Party, look, pending_count_of};
 
+/// Entries that were given back and are looked at for one read, where fewer are wanted.
+const GIVEN_BACK_LOOKED_AT: usize = 100;
 /// Bytes of entries from which a read takes no further one. Readers come again for the rest.
 pub const READ_BYTES_MAX: usize = 8 << 20;
 /// Entries of one read for each key.
@@ -198,17 +201,31 @@ impl Reader<'_, '_, '_> {
     fn given_back(&mut self, consumer: &Consumer, found: &mut Vec<Delivered>) -> Result<(), Stop> {
         let most = usize::try_from(self.most()).unwrap_or(usize::MAX);
         let (stream, group) = (self.opened.stream.number, self.party.group.number);
-        for id in pending::again(self.tx, stream, group, self.tx.now(), most)? {
+        // More than are wanted, since some may be gone: a reader that found only such ones would
+        // wait while there is something for it behind them.
+        let looked_at = most.max(GIVEN_BACK_LOOKED_AT);
+        let ids = pending::again(self.tx, stream, group, self.tx.now(), looked_at)?;
+        let (all, mut forgotten) = (ids.len() < looked_at, false);
+        for id in ids {
+            if found.len() >= most {
+                return Ok(());
+            }
             let take = Take { consumer: consumer.number, ..Take::now(self.tx.now()) };
             if let Some((id, fields)) =
                 claim::take(self.tx, &mut self.opened, &mut self.party, id, take)?
             {
                 *self.bytes += fields.bytes();
                 found.push(Delivered { id, fields: Some(fields), claimed: None });
+            } else {
+                forgotten |= self.party.pending(self.tx, id)?.is_none();
             }
             if *self.bytes >= READ_BYTES_MAX {
                 break;
             }
+        }
+        if found.is_empty() && forgotten && !all {
+            // There is more behind those that were gone: whoever waits looks again.
+            self.tx.notify(Notice::Key(self.opened.name.clone()));
         }
         Ok(())
     }

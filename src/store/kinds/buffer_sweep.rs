@@ -3,8 +3,9 @@
 //!
 //! All rows are the sweep's own and can be found out again, so one that cannot be read counts as
 //! absent: the sweep begins anew instead of ending the engine. The envs that a cycle visited have
-//! no rows of their own: only an env with a count can be out of date, and its count says in which
-//! cycle it was taken. A sweep of a buffer without stale entries thus writes its cursor and no more.
+//! no rows of their own: counts stand in the order in which envs are visited, so those between two
+//! visits are out of date. A sweep of a buffer without stale entries thus writes its cursor and no
+//! more.
 
 use std::ops::ControlFlow;
 
@@ -27,7 +28,8 @@ use super::buffered;
 pub const ORGS_MAX: usize = 1_000;
 
 #[derive(Encode, Decode)]
-struct CursorRow {
+struct CursorRow0 {
+    /// Marks of cycles are not needed any more.
     cycle: u64,
     orgs: u32,
     at: u32,
@@ -36,8 +38,28 @@ struct CursorRow {
     to: Option<String>,
 }
 
+#[derive(Encode, Decode)]
+struct CursorRow {
+    old: CursorRow0,
+    new: CursorRow1,
+}
+
+/// What version 1.1 added.
+#[derive(Encode, Decode)]
+struct CursorRow1 {
+    stale: Option<u64>,
+}
+
 impl Record for CursorRow {
     const KIND: &'static str = "buffer sweep cursor";
+    const MINOR: u8 = 1;
+
+    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<CursorRow, Fault>> {
+        ((major, minor) == (1, 0)).then(|| {
+            let (old, _) = codec::decode_body::<CursorRow0>(CursorRow::KIND, body)?;
+            Ok(CursorRow { old, new: CursorRow1 { stale: None } })
+        })
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -53,6 +75,7 @@ impl Record for OrgRow {
 struct CountRow {
     entries: u64,
     oldest: i64,
+    /// As in the cursor.
     cycle: u64,
 }
 
@@ -63,8 +86,6 @@ impl Record for CountRow {
 /// Where the sweep stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The mark of this cycle, above the marks of all cycles before.
-    pub cycle: u64,
     /// Length of the frozen list.
     pub orgs: usize,
     /// The place in the list of the next org.
@@ -75,6 +96,8 @@ pub struct Cursor {
     pub from: Option<Name>,
     /// The list ends with this org because it is full; `None` is the last of all.
     pub to: Option<Name>,
+    /// The sum of all counts, once it is known.
+    pub stale: Option<u64>,
 }
 
 /// Stale entries of an env.
@@ -83,8 +106,6 @@ pub struct Count {
     pub entries: u64,
     /// When the oldest of them was accepted.
     pub oldest: Time,
-    /// The cycle in which it was taken.
-    pub cycle: u64,
 }
 
 const CURSOR: u8 = 1;
@@ -129,28 +150,29 @@ fn readable<R: Record>(bytes: &[u8]) -> Option<R> {
 /// Where the sweep stands; at the start of a cycle when nothing is known.
 pub fn cursor(rows: &dyn Rows) -> Result<Cursor, Fault> {
     let Some(row) = load::<CursorRow>(rows, &cursor_key())? else { return Ok(Cursor::default()) };
+    let CursorRow { old: row, new: CursorRow1 { stale } } = row;
     let named = |text: Option<String>| text.and_then(|text| Name::new(&text).ok());
     Ok(Cursor {
-        cycle: row.cycle,
         orgs: row.orgs as usize,
         at: row.at as usize,
         after_env: named(row.after_env),
         from: named(row.from),
         to: named(row.to),
+        stale,
     })
 }
 
 pub fn put_cursor(tx: &mut Tx<'_>, cursor: &Cursor) {
     let text = |name: &Option<Name>| name.as_ref().map(Name::to_string);
-    let row = CursorRow {
-        cycle: cursor.cycle,
+    let old = CursorRow0 {
+        cycle: 0,
         orgs: cursor.orgs as u32,
         at: cursor.at as u32,
         after_env: text(&cursor.after_env),
         from: text(&cursor.from),
         to: text(&cursor.to),
     };
-    tx.put(cursor_key(), &row);
+    tx.put(cursor_key(), &CursorRow { old, new: CursorRow1 { stale: cursor.stale } });
 }
 
 /// The org at this place of the frozen list.
@@ -162,7 +184,10 @@ pub fn org(rows: &dyn Rows, at: usize) -> Result<Option<Name>, Fault> {
 /// Replaces the frozen list.
 pub fn put_orgs(tx: &mut Tx<'_>, orgs: &[Name]) -> Result<(), Fault> {
     assert!(orgs.len() <= ORGS_MAX, "a list of {} orgs is too long", orgs.len());
-    remove_all(tx, &orgs_key())?;
+    // Bounded by the length of a list.
+    for key in collect_keys(tx, &Span::prefix(&orgs_key()), ORGS_MAX)? {
+        tx.remove_raw(key);
+    }
     for (at, org) in orgs.iter().enumerate() {
         tx.put(org_key(at), &OrgRow { org: org.to_string() });
     }
@@ -175,7 +200,7 @@ pub fn count(rows: &dyn Rows, (org, env): (&Name, &Name)) -> Result<Option<Count
 }
 
 fn from_row(row: CountRow) -> Count {
-    Count { entries: row.entries, oldest: Time(row.oldest), cycle: row.cycle }
+    Count { entries: row.entries, oldest: Time(row.oldest) }
 }
 
 /// Sets the count of an env; `None` removes it.
@@ -187,8 +212,8 @@ pub fn put_count(
     let key = count_key(org, env);
     if let Some(count) = count {
         assert!(count.entries > 0, "a count of nothing is no row");
-        let (entries, oldest, cycle) = (count.entries, count.oldest.0, count.cycle);
-        tx.put(key, &CountRow { entries, oldest, cycle });
+        let (entries, oldest) = (count.entries, count.oldest.0);
+        tx.put(key, &CountRow { entries, oldest, cycle: 0 });
     } else if tx.get(key.bytes())?.is_some() {
         // Most envs have none, and a removal of nothing would still be written.
         tx.remove(key);
@@ -196,22 +221,47 @@ pub fn put_count(
     Ok(())
 }
 
+/// An edge among the counts, which stand by org and env.
+#[derive(Clone, Copy, Debug)]
+pub enum Edge<'a> {
+    /// Before all of them.
+    Start,
+    /// Behind those of an org.
+    Org(&'a Name),
+    /// At that of an env.
+    Env(&'a Name, &'a Name),
+    /// Behind all of them.
+    End,
+}
+
+/// The counts strictly between two edges.
+fn between(from: Edge<'_>, to: Edge<'_>) -> Span {
+    let all = Span::prefix(&counts_key());
+    let lo = match from {
+        Edge::Start => all.lo,
+        Edge::Org(org) => after_prefix(counts_of_org(org).bytes()),
+        Edge::Env(org, env) => after_prefix(count_key(org, env).bytes()),
+        Edge::End => all.hi.clone(),
+    };
+    let hi = match to {
+        Edge::Start => lo.clone(),
+        Edge::Org(org) => after_prefix(counts_of_org(org).bytes()),
+        Edge::Env(org, env) => count_key(org, env).into_bytes(),
+        Edge::End => all.hi,
+    };
+    Span { lo, hi, newest_first: false }
+}
+
 /// An org, an env and what was counted there.
 pub type Counted = (Name, Name, Count);
 
-/// At most `limit` counts by name, of orgs after `from` up to and with `to`.
+/// At most `limit` counts between two edges, by name.
 pub fn counts(
     rows: &dyn Rows,
-    (from, to): (Option<&Name>, Option<&Name>),
+    (from, to): (Edge<'_>, Edge<'_>),
     limit: usize,
 ) -> Result<Vec<Counted>, Fault> {
-    let mut span = Span::prefix(&counts_key());
-    if let Some(from) = from {
-        span.lo = after_prefix(counts_of_org(from).bytes());
-    }
-    if let Some(to) = to {
-        span.hi = after_prefix(counts_of_org(to).bytes());
-    }
+    let span = between(from, to);
     let mut found = Vec::new();
     if limit == 0 || span.is_empty() {
         return Ok(found);
@@ -220,7 +270,7 @@ pub fn counts(
         let mut reader = KeyReader::new(key);
         reader.u8()?;
         let (org, env) = (super::name(&reader.text()?)?, super::name(&reader.text()?)?);
-        // Of no cycle and of nobody: the next wrap removes it.
+        // Of nobody: the next visit sets it right.
         let row = readable(value).unwrap_or(CountRow { entries: 0, oldest: 0, cycle: 0 });
         found.push((org, env, from_row(row)));
         Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -228,17 +278,15 @@ pub fn counts(
     Ok(found)
 }
 
-/// Forgets everything.
-pub fn wipe(tx: &mut Tx<'_>) -> Result<(), Fault> {
-    remove_all(tx, &Key::new(Table::BufferSweep))
-}
-
-/// Bounded by what stands there: [`ORGS_MAX`], and the envs in which entries were stale.
-fn remove_all(tx: &mut Tx<'_>, prefix: &Key) -> Result<(), Fault> {
-    for key in collect_keys(tx, &Span::prefix(prefix), usize::MAX)? {
+/// Forgets everything, but at most `limit` rows at once; whether nothing is left.
+pub fn wipe(tx: &mut Tx<'_>, limit: usize) -> Result<bool, Fault> {
+    // The cursor goes first: it would know a sum of counts that are gone.
+    let found = collect_keys(tx, &Span::prefix(&Key::new(Table::BufferSweep)), limit)?;
+    let all = found.len() < limit;
+    for key in found {
         tx.remove_raw(key);
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Where an entry can stand: in the queue of its env, or aside while it backs off.
@@ -312,14 +360,14 @@ mod tests {
     #[test]
     fn sweep_rows_come_back_as_written() {
         let cursor = Cursor {
-            cycle: 7,
             orgs: 2,
             at: 1,
             after_env: Some(n("prod")),
             from: Some(n("a")),
             to: Some(n("c")),
+            stale: Some(9),
         };
-        let count = Count { entries: 3, oldest: Time(-5), cycle: 7 };
+        let count = Count { entries: 3, oldest: Time(-5) };
         let memory = written(|tx| {
             put_cursor(tx, &cursor);
             put_orgs(tx, &[n("x"), n("y"), n("z")]).unwrap();
@@ -334,10 +382,43 @@ mod tests {
             [0, 1, 2].map(|at| org(&memory, at).unwrap()),
             [Some(n("b")), Some(n("c")), None]
         );
-        let range = (cursor.from.as_ref(), cursor.to.as_ref());
-        let found = counts(&memory, range, 9).unwrap();
-        assert_eq!(found, [(n("c"), n("prod"), count)]);
-        assert_eq!(counts(&memory, (None, None), 2).unwrap().len(), 2);
+        let (a, c, d, prod) = (n("a"), n("c"), n("d"), n("prod"));
+        let all = (Edge::Start, Edge::End);
+        assert_eq!(counts(&memory, all, 2).unwrap().len(), 2);
+        for (range, expected) in [
+            (all, vec!["a", "c", "d"]),
+            ((Edge::Org(&a), Edge::Org(&c)), vec!["c"]),
+            ((Edge::Env(&a, &prod), Edge::Env(&d, &prod)), vec!["c"]),
+            ((Edge::Start, Edge::Env(&a, &prod)), vec![]),
+            ((Edge::Env(&a, &n("dev")), Edge::Org(&a)), vec!["a"]),
+            ((Edge::Org(&d), Edge::End), vec![]),
+        ] {
+            let found = counts(&memory, range, 9).unwrap();
+            let orgs: Vec<&str> = found.iter().map(|(org, ..)| org.as_str()).collect();
+            assert_eq!(orgs, expected, "{range:?}");
+        }
+    }
+
+    #[test]
+    fn sweep_rows_are_wiped_by_pieces() {
+        let mut memory = written(|tx| {
+            put_cursor(tx, &Cursor { stale: Some(2), ..Cursor::default() });
+            put_orgs(tx, &[n("a")]).unwrap();
+            let count = Count { entries: 1, oldest: Time(0) };
+            for org in ["a", "b"] {
+                put_count(tx, (&n(org), &n("prod")), Some(&count)).unwrap();
+            }
+        });
+        let mut pieces = Vec::new();
+        while pieces.last() != Some(&true) {
+            let (batch, mut minter) = (Changes::default(), Minter::new(Entropy::from_seed(1)));
+            let mut tx = Tx::new(&memory, &batch, Time(0), &mut minter);
+            pieces.push(wipe(&mut tx, 3).unwrap());
+            let changes = tx.into_changes();
+            memory.apply(&changes).unwrap();
+            assert_eq!(super::cursor(&memory).unwrap(), Cursor::default(), "it goes first");
+        }
+        assert_eq!(pieces, [false, true]);
     }
 
     #[test]
@@ -345,7 +426,7 @@ mod tests {
         let id = |ms: i64| Id::floor_of(Time(ms));
         let memory = written(|tx| {
             for (org, env, ms) in [("a", "dev", 1), ("a", "dev", 3), ("c", "prod", 1)] {
-                buffered::enqueue(tx, &n(org), &n(env), id(ms));
+                tx.mark(buffered::queue(&n(org), &n(env)).id(id(ms)));
             }
             for (org, env, ms) in [("a", "dev", 2), ("a", "prod", 1), ("b", "prod", 1)] {
                 tx.mark(buffered::waits(&n(org), &n(env)).id(id(ms)));
@@ -378,7 +459,7 @@ mod tests {
         });
         assert_eq!(cursor(&memory).unwrap(), Cursor::default());
         assert_eq!(org(&memory, 0).unwrap(), None);
-        let found = counts(&memory, (None, None), 9).unwrap();
-        assert_eq!(found[0].2, Count { entries: 0, oldest: Time(0), cycle: 0 });
+        let found = counts(&memory, (Edge::Start, Edge::End), 9).unwrap();
+        assert_eq!(found[0].2, Count { entries: 0, oldest: Time(0) });
     }
 }

@@ -4,6 +4,9 @@
 //! An accept writes three rows at the ends of their tables (head, place in the queue, body) where a
 //! full submit writes nine all over the store. The body stands where it stands for every run, so
 //! the way out of the buffer does not write it again.
+//!
+//! A head that cannot be read any more must neither stop others nor be counted for ever. So its
+//! place says as what it was counted.
 
 use bincode::{Decode, Encode};
 
@@ -11,11 +14,11 @@ use crate::base::id::RunId;
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::model::delivery::Timer;
-use crate::model::run::{Run, RunError};
+use crate::model::run::{Run, RunError, Status};
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix, last_id};
-use crate::store::rows::{Rows, Span, collect, collect_keys, first_key};
+use crate::store::rows::{Rows, Span, collect, collect_keys, first_key, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -33,6 +36,23 @@ struct BufferedRow {
 
 impl Record for BufferedRow {
     const KIND: &'static str = "buffered run";
+}
+
+#[derive(Encode, Decode)]
+struct PlaceRow {
+    task: String,
+    delayed: bool,
+}
+
+impl Record for PlaceRow {
+    const KIND: &'static str = "place in the buffer";
+}
+
+/// What a place says of its entry: as what it was counted. Neither changes while it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub task: Name,
+    pub status: Status,
 }
 
 /// A run that waits in the buffer, and how its way out went so far.
@@ -144,8 +164,52 @@ pub fn forget(tx: &mut Tx<'_>, env: (&Name, &Name), id: RunId, bytes: u64) {
 }
 
 /// Puts an entry into the queue of its env, in the order in which it was accepted.
-pub fn enqueue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
-    tx.mark(queue(org, env).id(id));
+pub fn enqueue(tx: &mut Tx<'_>, run: &Run) {
+    tx.put(queue(&run.org, &run.env).id(run.id), &place_of(run));
+}
+
+fn place_of(run: &Run) -> PlaceRow {
+    PlaceRow { task: run.task.to_string(), delayed: run.status == Status::Delayed }
+}
+
+/// As what the entry in this place was counted, if that can be told.
+pub fn place(
+    rows: &dyn Rows,
+    (org, env): (&Name, &Name),
+    id: RunId,
+) -> Result<Option<Place>, Fault> {
+    let mut found = None;
+    for key in [queue(org, env), waits(org, env)] {
+        found = found.or(rows.get(key.id(id).bytes())?);
+    }
+    // Places had nothing to say once.
+    let row: Option<PlaceRow> = found.and_then(|bytes| codec::decode(&bytes).ok());
+    Ok(row.and_then(|row| {
+        let status = if row.delayed { Status::Delayed } else { Status::Queued };
+        Some(Place { task: Name::new(&row.task).ok()?, status })
+    }))
+}
+
+/// The org and env in which this entry backs off, of which nothing but its id is known. It asks env
+/// after env, so it is for the rare entry that cannot be read; most `limit` of them.
+pub fn waits_in(rows: &dyn Rows, id: RunId, limit: usize) -> Result<Option<(Name, Name)>, Fault> {
+    let all = Key::new(Table::BufferWaits);
+    let mut left = limit;
+    for org in names(rows, &all, None, limit)? {
+        for env in names(rows, &all.clone().text(org.as_str()), None, left)? {
+            left -= 1;
+            if rows.get(waits(&org, &env).id(id).bytes())?.is_some() {
+                return Ok(Some((org, env)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Takes an entry out of its place, wherever that is, when its head says nothing.
+pub fn leave_place(tx: &mut Tx<'_>, (org, env): (&Name, &Name), id: RunId) {
+    dequeue(tx, org, env, id);
+    tx.remove(waits(org, env).id(id));
 }
 
 pub fn dequeue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
@@ -156,7 +220,7 @@ pub fn dequeue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
 pub fn let_wait(tx: &mut Tx<'_>, entry: &mut Entry, at: Time) {
     let (org, env, id) = (&entry.run.org, &entry.run.env, entry.run.id);
     dequeue(tx, org, env, id);
-    tx.mark(waits(org, env).id(id));
+    tx.put(waits(org, env).id(id), &place_of(&entry.run));
     due::set(tx, Timer::Buffer, at, id);
     entry.waits_until = Some(at);
     put(tx, entry);
@@ -169,7 +233,7 @@ pub fn line_up(tx: &mut Tx<'_>, entry: &mut Entry) {
         tx.remove(waits(org, env).id(id));
         due::clear(tx, Timer::Buffer, at, id);
     }
-    enqueue(tx, org, env, id);
+    enqueue(tx, &entry.run);
     put(tx, entry);
 }
 
@@ -258,6 +322,16 @@ impl Record for Dead {
 
 pub fn put_dead(tx: &mut Tx<'_>, id: RunId, dead: &Dead) {
     tx.put(Key::new(Table::BufferDead).id(id), dead);
+}
+
+/// One of them.
+pub fn dead_one(rows: &dyn Rows, id: RunId) -> Result<Option<Dead>, Fault> {
+    load(rows, &Key::new(Table::BufferDead).id(id))
+}
+
+/// How many there are, as far as `limit`.
+pub fn dead_count(rows: &dyn Rows, limit: usize) -> Result<usize, Fault> {
+    Ok(collect_keys(rows, &Span::prefix(&Key::new(Table::BufferDead)), limit)?.len())
 }
 
 /// At most `limit` of them, newest first.

@@ -6,7 +6,7 @@ use super::buffer_concerns::{self, LATE};
 use super::buffer_settings as settings_rows;
 use super::html;
 use super::look::Look;
-use crate::appliance::buffer::{BufferState, DEAD_SHOWN_MAX, Dead, EnvState};
+use crate::appliance::buffer::{BufferFigures, BufferState, DEAD_SHOWN_MAX, Dead, EnvState};
 use crate::appliance::buffer_settings::{GateKeeper, KeptOrg};
 use crate::base::id::RunId;
 use crate::base::time::{Span, Time};
@@ -40,10 +40,10 @@ fn page(front: &Front) -> Result<BufferPage, Refusal> {
     orgs.truncate(ORGS_SHOWN);
     let trips = gate.trips();
     let mut shell = look.shell(front, "Buffer", "/buffer", "/buffer".to_owned());
-    shell.banners.extend(buffer_concerns::of(&state, front, now));
+    shell.banners.extend(buffer_concerns::of(&state.figures, front, now));
     let org = example_org(&state, &orgs, &trips);
     let address = &front.about.address;
-    let quiet = (state.depth == 0).then(|| quiet(settings, gate.orgs_on(), address, &org));
+    let quiet = (state.figures.depth == 0).then(|| quiet(settings, gate.orgs_on(), address, &org));
     let mut commands = Vec::new();
     // The words of a quiet buffer bring the commands along that switch it on.
     if quiet.as_ref().is_none_or(|quiet| quiet.commands.is_empty()) {
@@ -55,8 +55,8 @@ fn page(front: &Front) -> Result<BufferPage, Refusal> {
     Ok(BufferPage {
         shell,
         state: master_badge(settings),
-        drainer: drainer_badge(drainer_state(settings, state.depth)),
-        figures: figures(&state, settings, now),
+        drainer: drainer_badge(drainer_state(settings, state.figures.depth)),
+        figures: figures(&state.figures, settings, now),
         decisions: decisions(gate.decisions()),
         quiet,
         envs: state.envs.iter().map(|env| env_row(env, gate, settings, now)).collect(),
@@ -102,7 +102,7 @@ fn drainer_badge(state: &str) -> Badge {
     Badge::new(tone, icon, state)
 }
 
-fn figures(state: &BufferState, settings: &BufferSettings, now: Time) -> Figures {
+fn figures(state: &BufferFigures, settings: &BufferSettings, now: Time) -> Figures {
     Figures {
         depth: state.depth,
         bytes: state.bytes,

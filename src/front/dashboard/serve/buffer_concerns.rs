@@ -1,6 +1,6 @@
 //! What the first page says about the burst buffer: only what an operator should know now.
 
-use crate::appliance::buffer::{BufferState, DEAD_SHOWN_MAX, EnvState};
+use crate::appliance::buffer::{BufferFigures, DEAD_SHOWN_MAX};
 use crate::appliance::buffer_settings::GateKeeper;
 use crate::base::time::{Span, Time};
 use crate::front::dashboard::parts::Tone;
@@ -13,15 +13,15 @@ use crate::model::buffer::BufferSettings;
 pub const LATE: Span = Span::from_mins(1);
 
 /// Banners without a link, the worst first.
-pub fn of(state: &BufferState, front: &Front, now: Time) -> Vec<Banner> {
+pub fn of(state: &BufferFigures, front: &Front, now: Time) -> Vec<Banner> {
     let gate = front.appliance.gate();
     let settings = gate.settings();
-    let all = [dead(state), full(state, gate, now), waits(state, &settings, now)];
+    let all = [dead(state), full(state, gate), waits(state, &settings, now)];
     all.into_iter().flatten().collect()
 }
 
-fn dead(state: &BufferState) -> Option<Banner> {
-    let (they, verb) = match state.dead.len() {
+fn dead(state: &BufferFigures) -> Option<Banner> {
+    let (they, verb) = match state.dead {
         0 => return None,
         1 => ("1 run was".to_owned(), "it cannot become real"),
         n => (
@@ -36,20 +36,19 @@ fn dead(state: &BufferState) -> Option<Banner> {
     Some(Banner::new(Tone::Red, "Lost in the buffer.", text))
 }
 
-fn full(state: &BufferState, gate: &GateKeeper, now: Time) -> Option<Banner> {
+fn full(state: &BufferFigures, gate: &GateKeeper) -> Option<Banner> {
     let settings = gate.settings();
     if !settings.enabled {
         return None;
     }
-    let is_full = |env: &&EnvState| env.is_full(&settings, now) && gate.org(&env.org).enabled;
-    let envs: Vec<&EnvState> = state.envs.iter().filter(is_full).collect();
+    let envs: Vec<_> = state.full.iter().filter(|(org, _)| gate.org(org).enabled).collect();
     let whose = match (state.is_full(&settings), envs.first()) {
         (true, _) => "of every env".to_owned(),
         (false, None) => return None,
-        (false, Some(first)) => match envs.len() {
-            1 => format!("of `{}/{}`", first.org, first.env),
-            2 => format!("of `{}/{}` and 1 more env", first.org, first.env),
-            n => format!("of `{}/{}` and {} more envs", first.org, first.env, n - 1),
+        (false, Some((org, env))) => match envs.len() {
+            1 => format!("of `{org}/{env}`"),
+            2 => format!("of `{org}/{env}` and 1 more env"),
+            n => format!("of `{org}/{env}` and {} more envs", n - 1),
         },
     };
     let text = format!(
@@ -59,7 +58,7 @@ fn full(state: &BufferState, gate: &GateKeeper, now: Time) -> Option<Banner> {
     Some(Banner::new(Tone::Red, "The buffer is full.", text))
 }
 
-fn waits(state: &BufferState, settings: &BufferSettings, now: Time) -> Option<Banner> {
+fn waits(state: &BufferFigures, settings: &BufferSettings, now: Time) -> Option<Banner> {
     let age = state.oldest_at.map_or(Span::ZERO, |at| now.since(at));
     let diverts = state.rates.accepted > 0.0;
     let held_back = !settings.drainer.enabled && state.depth > 0;

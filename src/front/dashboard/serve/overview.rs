@@ -55,7 +55,7 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
     let rate = |per_s: f64| if known { text::rate(per_s) } else { text::NOTHING.to_owned() };
     let mut shell = look.shell(front, "Overview", "/", "/".to_owned());
     shell.banners.extend(look.concerns());
-    let buffer = buffer_concerns::of(&front.appliance.buffer_state()?, front, now);
+    let buffer = buffer_concerns::of(&front.appliance.buffer_figures()?, front, now);
     shell.banners.extend(buffer.into_iter().map(|banner| banner.with_link("Buffer", "/buffer")));
     Ok(OverviewPage {
         shell,

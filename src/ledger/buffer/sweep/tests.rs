@@ -13,8 +13,12 @@ use crate::store::memory::Memory;
 use crate::store::rows::Visit;
 use crate::store::tables::Table;
 
-const NUMBERS: SweepNumbers =
-    SweepNumbers { stale_after: Span::from_mins(5), orgs_per_pass: 100, entries_per_env: 1_000 };
+const NUMBERS: SweepNumbers = SweepNumbers {
+    stale_after: Span::from_mins(5),
+    orgs_per_pass: 100,
+    entries_per_env: 1_000,
+    slice: SliceLimits { envs: 10_000, entries: 100_000, removed: 10_000 },
+};
 const STALE: Span = Span::from_mins(6);
 
 fn world() -> World {
@@ -69,32 +73,52 @@ fn a10_a_pass_takes_a_slice_of_orgs() {
     assert_eq!(walked, expected);
 }
 
+/// What is done at once is bounded also where one org has many envs: the next slice goes on.
 #[test]
-fn a10_entries_and_envs_of_a_pass_are_bounded() {
+fn a10_entries_and_envs_of_a_slice_are_bounded() {
     let mut world = world();
-    world.checking = false;
-    world.batching = true;
-    for _ in 0..7 {
+    for n in 0..4 {
         put(&mut world, "a", "prod");
+        put(&mut world, "b", &format!("env-{n}"));
     }
-    let org = n("b");
-    world.write(|tx| {
-        for env in 0..ENVS_MAX {
-            let id = tx.mint();
-            buffered::enqueue(tx, &org, &n(&format!("env-{env:04}")), id);
-        }
-    });
-    world.advance(STALE).commit();
-    let few = SweepNumbers { entries_per_env: 3, ..NUMBERS };
-    let first = sweep_with(&mut world, few);
-    assert_eq!((first.orgs, first.envs, first.wrapped), (2, ENVS_MAX, false));
-    assert_eq!(first.stale_entries, 3 + ENVS_MAX as u64 - 1);
-    assert_eq!(first.logged.len(), LOGGED_MAX);
-    let reached = world.ask(cursor).unwrap();
-    assert_eq!((reached.at, reached.after_env), (1, Some(n(&format!("env-{:04}", ENVS_MAX - 2)))));
-    let second = sweep_with(&mut world, few);
-    assert_eq!((second.orgs, second.envs, second.wrapped), (1, 1, true), "the org is continued");
-    assert_eq!(second.stale_now, 3 + ENVS_MAX as u64);
+    world.advance(STALE);
+    let slice = SliceLimits { envs: 3, entries: 4, removed: 10 };
+    let few = SweepNumbers { entries_per_env: 3, slice, ..NUMBERS };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let pass = sweep_with(&mut world, few);
+        let after = world.ask(cursor).unwrap().after_env;
+        let after = after.map_or(String::new(), |env| env.to_string());
+        seen.push((pass.orgs, pass.envs, pass.stale_entries, pass.unfinished, after));
+    }
+    let expected = [(1, 2, 4, true, "env-0".to_owned()), (1, 3, 3, false, String::new())];
+    assert_eq!(seen, expected, "an org is continued behind the last env that was visited");
+    assert_eq!((world.ask(stale).unwrap(), at(&world)), (3 + 4, 0));
+}
+
+/// Counts of envs that hold nothing any more go by pieces as well, and a switch that goes off
+/// forgets by pieces.
+#[test]
+fn a10_what_a_slice_removes_is_bounded() {
+    let mut world = world();
+    for n in 0..7 {
+        put(&mut world, "a", &format!("env-{n}"));
+    }
+    world.advance(STALE);
+    assert_eq!(sweep(&mut world).stale_now, 7);
+    world.drain(6);
+    put(&mut world, "b", "prod");
+    let slice = SliceLimits { removed: 2, ..NUMBERS.slice };
+    let few = SweepNumbers { slice, ..NUMBERS };
+    let left = |pass: Pass| (pass.stale_now, pass.unfinished);
+    assert_eq!(left(sweep_with(&mut world, few)), (5, true));
+    assert_eq!(left(sweep_with(&mut world, few)), (3, true));
+    assert_eq!(left(sweep_with(&mut world, few)), (1, false));
+    world.drain(2);
+    for unfinished in [true, true, false] {
+        assert_eq!(world.act(|tx| pass(tx, false, &few)).unwrap().unfinished, unfinished);
+    }
+    assert_eq!((sweep_rows(&world), world.ask(stale).unwrap()), (0, 0));
 }
 
 #[test]
@@ -104,7 +128,7 @@ fn a10_more_orgs_than_the_list_holds() {
     world.write(|tx| {
         for org in 0..=rows::ORGS_MAX {
             let id = tx.mint();
-            buffered::enqueue(tx, &n(&format!("org-{org:05}")), &n("prod"), id);
+            tx.mark(buffered::queue(&n(&format!("org-{org:05}")), &n("prod")).id(id));
         }
     });
     world.advance(STALE);
@@ -150,10 +174,12 @@ fn a11_counts_of_visited_envs_survive_the_wrap() {
     }
     assert_eq!(counts(&world), ["a/prod 1", "b/prod 1", "c/prod 1"]);
     world.drain(2);
-    // Two were visited in this cycle and drained since: the next one does not visit them.
+    // Two were visited in this cycle and drained since: the next one passes over them.
     let seen = |pass: Pass| (pass.envs, pass.stale_now, pass.wrapped);
     assert_eq!(seen(sweep_with(&mut world, BY_TWO)), (1, 3, true));
     assert_eq!(seen(sweep_with(&mut world, BY_TWO)), (1, 1, true));
+    let added: u64 = world.ask(|rows| stale_envs(rows, 9)).unwrap().iter().map(|e| e.entries).sum();
+    assert_eq!(added, 1, "the sum is that of the counts");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn b24_a_place_in_the_queue_without_an_entry_is_passed_over() {
     world.checking = false;
     world
         .act(|tx| {
-            buffered::enqueue(tx, &n("acme"), &n("prod"), Id([1; 16]));
+            tx.mark(buffered::queue(&n("acme"), &n("prod")).id(Id([1; 16])));
             Ok(())
         })
         .unwrap();

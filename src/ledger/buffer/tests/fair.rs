@@ -19,7 +19,7 @@ fn fill(world: &mut World, loads: &[(String, String, usize)]) {
             .act(|tx| {
                 for _ in 0..*count {
                     number += 1;
-                    buffered::enqueue(tx, &org, &env, id_of(number));
+                    tx.mark(buffered::queue(&org, &env).id(id_of(number)));
                 }
                 Ok(())
             })

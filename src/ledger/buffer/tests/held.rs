@@ -170,7 +170,7 @@ fn a06_a07_c11_a_cancel_always_ends_canceled() {
 fn a_replay_of_a_buffered_run_is_a_run_of_its_own() {
     let mut world = World::with(push_task("work"));
     let id = world.accept("work");
-    let fresh = world.act(|tx| replay(tx, id)).unwrap().run;
+    let fresh = world.act(|tx| replay(tx, id, None)).unwrap().receipt.run;
     assert_ne!(fresh.id, id);
     assert!(world.run(id).buffered && !fresh.buffered);
     let body = |id| world.ask(|rows| crate::store::kinds::run::body(rows, id)).unwrap();

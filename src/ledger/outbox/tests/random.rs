@@ -126,7 +126,7 @@ impl Play {
                 drop(self.world.fail(id, a.is_multiple_of(2), fence));
             }
             (18, Some(id)) => drop(self.world.retry_now(id)),
-            (19, Some(id)) => drop(self.world.act(|tx| replay::replay(tx, id))),
+            (19, Some(id)) => drop(self.world.act(|tx| replay::replay(tx, id, None))),
             (20, _) => self.pause_or_resume(name, b),
             (21, _) => drop(self.world.restart()),
             (22, Some(id)) => {

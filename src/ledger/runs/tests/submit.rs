@@ -151,7 +151,7 @@ fn replay_is_a_fresh_run() {
     };
     let old = world.submit_with("work", full).unwrap().run.id;
     world.cancel(old).unwrap();
-    let new = world.act(|tx| replay(tx, old)).unwrap().run;
+    let new = world.act(|tx| replay(tx, old, None)).unwrap().receipt.run;
     assert!(new.id != old && new.replay_of == Some(old) && new.idempotency_key.is_none());
     assert_eq!((new.status.as_str(), new.due_at), ("queued", world.now));
     let kept = world.run(old);
@@ -165,7 +165,7 @@ fn replay_is_a_fresh_run() {
     assert_eq!(world.status(old), "canceled");
     assert!(world.timeline(old).contains(&"replayed".to_owned()));
     assert_refused(
-        world.act(|tx| replay(tx, new.parent.unwrap_or(crate::base::id::Id::MIN))),
+        world.act(|tx| replay(tx, new.parent.unwrap_or(crate::base::id::Id::MIN), None)),
         Code::RunNotFound,
     );
 }

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::base::time::{Span, Time};
+use crate::ledger::keys::command::Command;
 use crate::ledger::streams::requeue::{Floors, GIVEN_BACK_MAX, give_back};
 use crate::ledger::testing::*;
+use crate::model::notice::Notice;
 use crate::model::stream::{Entry, GroupStart, KeyName, StreamId};
 
 fn floors() -> Floors {
@@ -238,4 +240,29 @@ fn s37_look_says_when_to_look_again() {
     assert_eq!(found.next, Some(START.plus(Span(30_000))), "no worker is needed for that");
     world.advance(Span(30_000)).rescue(&floors(), all_dead);
     assert_eq!(world.look(&floors(), all_dead).next, None);
+}
+
+/// A reader that wanted three, and found three that were deleted meanwhile, waited for ever while
+/// others stood behind them.
+#[test]
+fn deleted_ones_hide_nothing_that_was_given_back() {
+    for (deleted, count) in [(3, 3), (1, 1), (250, 1)] {
+        let mut world = World::new();
+        world.group("jobs");
+        let ids: Vec<StreamId> =
+            (0..deleted + 2).map(|n| world.add("jobs", &n.to_string())).collect();
+        world.read_as("jobs", GROUP, "w", GroupStart::New, 1_000);
+        world.nack("jobs", &ids, Span::ZERO);
+        let (key, gone) = (KeyName::of("jobs"), ids[..deleted].to_vec());
+        world.ask_for(Command::Delete { key, ids: gone }).unwrap();
+        // Where many are gone a look takes a part of them, and asks for another one.
+        let mut read = Vec::new();
+        while read.is_empty() {
+            world.heard.clear();
+            read = world.read_as("jobs", GROUP, "w", GroupStart::New, count);
+            let again = Notice::Key(KeyName::of("jobs"));
+            assert!(!read.is_empty() || world.heard.contains(&again), "{:?}", world.heard);
+        }
+        assert_eq!(read[0].id, ids[deleted]);
+    }
 }

@@ -2,11 +2,11 @@
 
 use super::{a_run, id, name};
 use crate::base::time::{Span, Time};
-use crate::model::buffer::{BufferSettings, OrgSwitch};
-use crate::model::run::{Run, RunError};
+use crate::model::buffer::{BufferSettings, OrgSwitch, Patch};
+use crate::model::run::{Run, RunError, Status};
 use crate::store::kinds::buffer_settings::{self as settings, Set};
 use crate::store::kinds::buffer_sweep::{self as sweep, Count, Cursor};
-use crate::store::kinds::buffered::{self, Dead, Entry};
+use crate::store::kinds::buffered::{self, Dead, Entry, Place};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -35,8 +35,8 @@ fn a_dead_one() -> Dead {
     Dead { org, env, bytes: vec![1, 2, 3], why: "unreadable".to_owned(), at: 903 }
 }
 
-fn settings_of_then() -> Set<BufferSettings> {
-    let value = BufferSettings { enabled: true, window: Span(904), ..BufferSettings::default() };
+fn what_people_set() -> Set<Patch> {
+    let value = Patch { enabled: Some(true), window: Some(Span(904)), ..Patch::default() };
     Set { value, at: Time(905), by: "api".to_owned() }
 }
 
@@ -46,36 +46,51 @@ fn a_switch() -> Set<OrgSwitch> {
 }
 
 fn a_cursor() -> Cursor {
-    Cursor { cycle: 907, orgs: 1, at: 1, ..Cursor::default() }
+    Cursor { orgs: 1, at: 1, stale: Some(908), ..Cursor::default() }
 }
 
 fn a_count() -> Count {
-    Count { entries: 908, oldest: Time(909), cycle: 907 }
+    Count { entries: 908, oldest: Time(909) }
 }
 
 pub fn write(tx: &mut Tx<'_>) {
     let (acme, prod) = (name("acme"), name("prod"));
     buffered::put(tx, &an_entry());
-    buffered::enqueue(tx, &an_entry().run.org, &an_entry().run.env, id(11));
+    buffered::enqueue(tx, &an_entry().run);
     buffered::let_wait(tx, &mut one_that_waits(), Time(902));
     buffered::put_dead(tx, id(13), &a_dead_one());
-    settings::put(tx, &settings_of_then());
+    settings::put(
+        tx,
+        &what_people_set(),
+        &what_people_set().value.over(&BufferSettings::default()),
+    );
     settings::put_org(tx, &acme, &a_switch());
     sweep::put_cursor(tx, &a_cursor());
     sweep::put_orgs(tx, std::slice::from_ref(&acme)).unwrap();
     sweep::put_count(tx, (&acme, &prod), Some(&a_count())).unwrap();
 }
 
-pub fn check(rows: &dyn Rows) {
+/// What a file holds; since the newest of them places say as what they are counted, and settings
+/// which of them people have set.
+pub fn check(rows: &dyn Rows, says_more: bool) {
     let (acme, prod) = (name("acme"), name("prod"));
     assert_eq!(buffered::get(rows, id(11)).unwrap(), Some(an_entry()));
     assert_eq!(buffered::get(rows, id(12)).unwrap(), Some(one_that_waits()));
     let run = an_entry().run;
     assert_eq!(buffered::next(rows, (&run.org, &run.env), None, 9).unwrap(), [id(11)]);
     assert_eq!(buffered::dead(rows, 9).unwrap(), [(id(13), a_dead_one())]);
-    assert_eq!(settings::get(rows).unwrap(), Some(settings_of_then()));
+    for id in [id(11), id(12)] {
+        let place = buffered::place(rows, (&run.org, &run.env), id).unwrap();
+        let told = Place { task: run.task.clone(), status: Status::Queued };
+        assert_eq!(place, says_more.then_some(told));
+    }
+    let (set, file) = (settings::get(rows).unwrap().unwrap(), BufferSettings::default());
+    assert_eq!((set.at, set.by.as_str()), (Time(905), "api"));
+    assert_eq!(set.value.over(&file), what_people_set().value.over(&file));
+    assert_eq!(set.value.threshold, (!says_more).then_some(file.threshold));
     assert_eq!(settings::get_org(rows, &acme).unwrap(), Some(a_switch()));
-    assert_eq!(sweep::cursor(rows).unwrap(), a_cursor());
+    let stale = says_more.then_some(908);
+    assert_eq!(sweep::cursor(rows).unwrap(), Cursor { stale, ..a_cursor() });
     assert_eq!(sweep::org(rows, 0).unwrap(), Some(acme.clone()));
     assert_eq!(sweep::count(rows, (&acme, &prod)).unwrap(), Some(a_count()));
 }
