@@ -267,12 +267,12 @@ impl Appliance {
         &self,
         change: impl Future<Output = Result<T, Refusal>> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let gate = self.gate.clone();
+        let this = self.clone();
         let task = tokio::spawn(async move {
             let done = change.await;
             if done.is_err() {
                 // Perhaps it was written all the same.
-                gate.doubt();
+                this.gate.doubt();
             }
             done
         });
