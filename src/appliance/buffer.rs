@@ -104,36 +104,37 @@ impl Appliance {
     /// Creates a run at once or takes it into the buffer, as the gate says.
     pub(super) async fn submit_or_buffer(&self, submit: Submit) -> Result<Receipt, Refusal> {
         let bytes = submit.bytes();
-        if !self.gate().is_enabled() || !self.is_diverted(&submit) {
+        if !self.gate().is_enabled() || !self.is_diverted((&submit.org, &submit.env)) {
             return self
                 .call_sized(bytes, move |tx| crate::ledger::runs::submit::submit(tx, submit))
                 .await;
         }
-        let caps = self.caps(&submit)?;
+        let caps = self.caps((&submit.org, &submit.env))?;
         let accepted = self.call_sized(bytes, move |tx| accept(tx, submit, &caps)).await?;
         let run = &accepted.receipt.run;
         if let Some(waiting) = accepted.waiting {
-            self.flow.accepted((&run.org, &run.env), run.created_at, waiting);
+            self.flow.accepted((&run.org, &run.env), run.created_at, 1, waiting);
         }
         Ok(accepted.receipt)
     }
 
-    fn is_diverted(&self, submit: &Submit) -> bool {
+    /// Asks the gate; whoever asks counts as one call.
+    pub(super) fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
         let decision = self.gate().decide(
             &Call {
-                org: &submit.org,
-                env: &submit.env,
+                org,
+                env,
                 is_batch_item: false,
                 // Known when the task is read: such a run is never buffered by the act.
                 waits_for_delivery: false,
-                backlog: self.flow.backlog((&submit.org, &submit.env)).waiting,
+                backlog: self.flow.backlog((org, env)).waiting,
                 load: self.engine_load(),
             },
             self.now(),
         );
         if let Decision::Shadow(reason) = decision {
             let reason = reason.as_str();
-            tracing::debug!(org = %submit.org, env = %submit.env, reason, "would be buffered");
+            tracing::debug!(%org, %env, reason, "would be buffered");
         }
         matches!(decision, Decision::Divert(_))
     }
@@ -147,13 +148,12 @@ impl Appliance {
     }
 
     /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
-    fn caps(&self, submit: &Submit) -> Result<Caps, Refusal> {
+    pub(super) fn caps(&self, (org, env): (&Name, &Name)) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
         let retry_after = match settings.drainer.enabled {
             true => RETRY_AFTER,
             false => RETRY_AFTER_UNDRAINED,
         };
-        let Submit { org, env, .. } = submit;
         let oldest_at = self.flow.backlog((org, env)).oldest_at;
         let age = oldest_at.map_or(Span::ZERO, |at| self.now().since(at));
         if age > settings.age_max {

@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
@@ -48,6 +49,7 @@ pub struct Appliance {
     presence: Arc<presence::Presence>,
     gate: Arc<buffer_settings::GateKeeper>,
     flow: Arc<buffer_flow::Flow>,
+    creating: Arc<batches::Creating>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -82,8 +84,8 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (settings, gate) = (Arc::new(settings), Arc::new(gate));
-        let (presence, flow) = (Arc::default(), Arc::default());
-        Appliance { handle, clock, settings, presence, gate, flow }
+        let (presence, flow, creating) = (Arc::default(), Arc::default(), Arc::default());
+        Appliance { handle, clock, settings, presence, gate, flow, creating }
     }
 
     pub fn now(&self) -> Time {

@@ -29,8 +29,12 @@ pub struct Scope {
 
 impl Scope {
     fn admits(&self, run: &Run) -> bool {
-        self.org.as_ref().is_none_or(|org| *org == run.org)
-            && self.env.as_ref().is_none_or(|env| *env == run.env)
+        self.admits_env(&run.org, &run.env)
+    }
+
+    pub(super) fn admits_env(&self, org: &Name, env: &Name) -> bool {
+        self.org.as_ref().is_none_or(|mine| mine == org)
+            && self.env.as_ref().is_none_or(|mine| mine == env)
     }
 }
 

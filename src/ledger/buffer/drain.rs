@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
-use crate::ledger::outbox;
-use crate::ledger::runs::submit::{delivery_of, no_task};
-use crate::ledger::runs::{place, save};
+use crate::ledger::runs::save;
+use crate::ledger::runs::submit::arrive;
+use crate::ledger::{batches, outbox};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Run, RunError, Status};
-use crate::store::fault::{Fault, Stop};
+use crate::store::fault::Stop;
 use crate::store::kinds::buffered::{self, Dead, Entry, Held};
-use crate::store::kinds::{run as run_rows, task as task_rows};
+use crate::store::kinds::run as run_rows;
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -116,21 +116,10 @@ fn materialise(tx: &mut Tx<'_>, entry: &Entry) -> Result<Run, Stop> {
     }
     let mut run = before.clone();
     run.buffered = false;
-    if run.expires_at.is_some_and(|at| at <= tx.now()) {
-        save::expire(&mut run, tx.now()).map_err(save::refuse)?;
-        save::save(tx, before, &run)?;
-        return Ok(run);
-    }
-    if run.status == Status::Delayed && run.due_at <= tx.now() {
-        run.step(Event::Due, tx.now()).map_err(save::refuse)?;
-    }
-    let task = task_rows::get(tx, &run.task)?.ok_or_else(|| no_task(&run.task))?;
-    if run.stream.is_some() && run.status == Status::Queued {
-        place::enqueue(tx, &mut run)?;
-    }
+    let row = arrive(tx, &mut run)?;
     save::save(tx, before, &run)?;
-    if run.stream.is_none() {
-        outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    if row.is_some() {
+        outbox::save::save(tx, None, row.as_ref())?;
     }
     Ok(run)
 }
@@ -174,10 +163,13 @@ pub fn line_up_again(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
 }
 
 /// Keeps what cannot be read, where people find it.
-fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(), Fault> {
+fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(), Stop> {
     let counted = size_of(&run_rows::body(tx, pick.run)?);
     let Pick { org, env, run } = pick;
     tracing::error!(%run, %org, %env, why, "an entry of the buffer cannot be read: kept aside");
+    if let Some(batch) = buffered::batch_of(tx, (org, env), *run)? {
+        batches::finish::lost(tx, batch)?;
+    }
     buffered::dequeue(tx, org, env, *run);
     buffered::forget(tx, (org, env), *run, counted);
     let (org, env) = (org.to_string(), env.to_string());

@@ -4,6 +4,7 @@
 //! the difference, so no act can forget a counter.
 
 use crate::base::time::Time;
+use crate::ledger::batches;
 use crate::model::delivery::{Lane, Line, Timer};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
@@ -28,6 +29,9 @@ pub fn create(tx: &mut Tx<'_>, run: &Run) {
 pub fn count_new(tx: &mut Tx<'_>, run: &Run) {
     count::move_status(tx, (&run.task, &run.org, &run.env), None, Some(run.status));
     tx.count(count::total(Total::Created), 1);
+    if let Some((batch, _)) = run.batch {
+        count::move_batch(tx, batch, None, Some(run.status));
+    }
     tx.notify(Notice::Run(run.id));
 }
 
@@ -59,7 +63,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
         (false, false) | (true, true) => {}
     }
     tx.notify(Notice::Run(after.id));
-    Ok(())
+    batches::finish::moved(tx, before, after)
 }
 
 /// Writes a run that was in the buffer: changed there, or become real by this, as whatever it is by
@@ -81,13 +85,16 @@ fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop>
     }
     set_timers(tx, Some(before), after);
     tx.notify(Notice::Run(after.id));
-    Ok(())
+    batches::finish::moved(tx, before, after)
 }
 
 fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) {
     let of = (&after.task, &after.org, &after.env);
     count::move_status(tx, of, Some(before.status), Some(after.status));
     count_totals(tx, before.status, after.status);
+    if let Some((batch, _)) = after.batch {
+        count::move_batch(tx, batch, Some(before.status), Some(after.status));
+    }
 }
 
 /// Sets the timers of a run, and clears those that it had.

@@ -7,7 +7,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::base::id::RunId;
+use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::model::delivery::Timer;
@@ -148,6 +148,23 @@ pub fn enqueue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
     tx.mark(queue(org, env).id(id));
 }
 
+/// Puts a run into the queue of its env. The place of one of a batch says so: should its entry become
+/// unreadable, the batch can still be told that it lost a run.
+pub fn enqueue_run(tx: &mut Tx<'_>, run: &Run) {
+    let batch = run.batch.map_or(Vec::new(), |(batch, _)| batch.0.to_vec());
+    tx.put_raw(queue(&run.org, &run.env).id(run.id), batch);
+}
+
+/// The batch of a run, told by its place in the queue of its env.
+pub fn batch_of(
+    rows: &dyn Rows,
+    (org, env): (&Name, &Name),
+    id: RunId,
+) -> Result<Option<Id>, Fault> {
+    let place = rows.get(queue(org, env).id(id).bytes())?;
+    Ok(place.and_then(|value| <[u8; 16]>::try_from(value).ok()).map(Id))
+}
+
 pub fn dequeue(tx: &mut Tx<'_>, org: &Name, env: &Name, id: RunId) {
     tx.remove(queue(org, env).id(id));
 }
@@ -169,7 +186,7 @@ pub fn line_up(tx: &mut Tx<'_>, entry: &mut Entry) {
         tx.remove(waits(org, env).id(id));
         due::clear(tx, Timer::Buffer, at, id);
     }
-    enqueue(tx, org, env, id);
+    enqueue_run(tx, &entry.run);
     put(tx, entry);
 }
 
