@@ -16,6 +16,8 @@
 //!   what a dead worker had goes to a living one or among the dead letters;
 //! - what the burst buffer took becomes a run, in the order of its env and with regard for the
 //!   others, and is the same run on both sides;
+//! - a batch that was told of is there with all of its runs, any other one whole or not at all; it is
+//!   done when they have ended, and called back once;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -33,6 +35,7 @@ use tidegate::store::kinds::outbox;
 use tidegate::store::rows::collect;
 
 use crate::answers::Waiting;
+use crate::batches::Batches;
 use crate::burst::Burst;
 use crate::command::Command;
 use crate::disk::Trouble;
@@ -78,6 +81,9 @@ pub enum Turn {
     Drain,
     DrainerOff,
     Spoil,
+    Batch,
+    BatchDuty,
+    CancelBatch,
 }
 
 /// Who waits for an answer.
@@ -88,6 +94,8 @@ pub enum Who {
     DeafClient,
     Driver,
     Worker(workers::Name),
+    /// Creates a batch, step by step.
+    Batcher,
     /// The duty that empties the burst buffer.
     Drainer,
     /// One of the other duties.
@@ -106,6 +114,7 @@ pub struct World {
     pub driver: Driver,
     pub workload: Workload,
     pub burst: Burst,
+    pub batches: Batches,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -147,6 +156,8 @@ impl World {
         let (mut always, more) = shape.turns(&always);
         let burst = Burst::random(&mut entropy);
         always.extend(burst.turns(shape));
+        let batches = Batches::random(&mut entropy);
+        always.extend(batches.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -168,6 +179,7 @@ impl World {
             driver,
             workload,
             burst,
+            batches,
             streams,
             workers,
             floors,
@@ -246,6 +258,9 @@ impl World {
             Turn::Drain => self.drain(),
             Turn::DrainerOff => self.drainer_off(),
             Turn::Spoil => self.spoil(),
+            Turn::Batch => self.begin_batch(),
+            Turn::BatchDuty => self.batch_duty(),
+            Turn::CancelBatch => self.cancel_batch(),
         }
     }
 

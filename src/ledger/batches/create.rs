@@ -104,12 +104,19 @@ pub fn known(rows: &dyn Rows, order: &Order, now: Time) -> Result<Option<Batch>,
     Ok(Some(batch))
 }
 
+/// A batch before its seal.
+fn being_created(rows: &dyn Rows, id: Id) -> Result<Batch, Stop> {
+    let batch = batches::get(rows, id)?.filter(|batch| batch.sealed_at.is_none());
+    let given_up = || Refusal::new(Code::Conflict, "the creation of this batch was given up");
+    Ok(batch.ok_or_else(given_up)?)
+}
+
 /// Takes the next items in.
 ///
 /// # Errors
 /// What refuses one of them, with its index; nothing of the slice is taken then.
 pub fn stage(tx: &mut Tx<'_>, id: Id, items: Vec<Submit>) -> Result<(), Stop> {
-    let mut batch = super::still(tx, id)?;
+    let mut batch = being_created(tx, id)?;
     for item in items {
         stage_one(tx, &mut batch, item).map_err(|stop| match stop {
             Stop::Refused(refusal) => Stop::Refused(at_item(batch.staged, refusal)),
@@ -189,7 +196,7 @@ pub struct Taken {
 /// The batch exists from here on. With `caps` it goes through the burst buffer, which must have room
 /// for all of it.
 pub fn seal(tx: &mut Tx<'_>, id: Id, caps: Option<&Caps>) -> Result<Option<Taken>, Stop> {
-    let mut batch = super::still(tx, id)?;
+    let mut batch = being_created(tx, id)?;
     if batch.staged != batch.items {
         let (staged, items) = (batch.staged, batch.items);
         return Err(Fault::Corrupt(format!("batch {id} holds {staged} of {items} items")).into());
