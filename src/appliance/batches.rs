@@ -1,7 +1,7 @@
 //! Batches: created whole or not at all, looked at, waited for, canceled.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -73,20 +73,32 @@ impl Drop for Place<'_> {
 
 /// Says that somebody goes on with a batch, until it is dropped: then the duty may.
 struct Going<'a> {
-    creating: &'a Creating,
-    id: Id,
+    creating: &'a Arc<Creating>,
+    id: Arc<OnceLock<Id>>,
 }
 
 impl<'a> Going<'a> {
-    fn on(creating: &'a Creating, id: Id) -> Going<'a> {
-        lock(&creating.ids).insert(id);
-        Going { creating, id }
+    fn on(creating: &'a Arc<Creating>) -> Going<'a> {
+        Going { creating, id: Arc::default() }
+    }
+
+    /// Names the batch, from within the command that opens it: once it can be found in the store, the
+    /// duty knows that it is not alone. Whatever becomes of that command, the name is taken back.
+    fn namer(&self) -> impl FnOnce(Id) + Send + use<> {
+        let (creating, named) = (self.creating.clone(), self.id.clone());
+        move |id| {
+            lock(&creating.ids).insert(id);
+            // A command is run once.
+            let _ = named.set(id);
+        }
     }
 }
 
 impl Drop for Going<'_> {
     fn drop(&mut self) {
-        lock(&self.creating.ids).remove(&self.id);
+        if let Some(id) = self.id.get() {
+            lock(&self.creating.ids).remove(id);
+        }
         self.creating.work.notify_one();
     }
 }
@@ -161,12 +173,12 @@ impl Appliance {
     ) -> Result<(Id, bool), Refusal> {
         let _place = self.creating.enter()?;
         let (org, env) = (order.org.clone(), order.env.clone());
-        // The duty looks at batches that it finds in the store: this one is named before that.
-        let named = self.creating.clone();
+        let going = Going::on(&self.creating);
+        let name = going.namer();
         let act = move |tx: &mut Tx<'_>| {
             let opening = create::open(tx, &order)?;
-            if let Opening::New(id) = &opening {
-                lock(&named.ids).insert(*id);
+            if let Opening::New(id) = opening {
+                name(id);
             }
             Ok(opening)
         };
@@ -174,7 +186,6 @@ impl Appliance {
             Opening::Known(id) => return Ok((id, true)),
             Opening::New(id) => id,
         };
-        let _going = Going::on(&self.creating, id);
         match self.stage_and_seal(id, items, caps).await {
             Ok(taken) => self.batch_buffered((&org, &env), taken),
             Err(refusal) => {

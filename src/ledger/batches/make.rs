@@ -6,8 +6,7 @@ use crate::ledger::outbox;
 use crate::ledger::runs::save;
 use crate::ledger::runs::submit::arrive;
 use crate::model::batch::Batch;
-use crate::model::refusal::Refusal;
-use crate::model::run::{Event, Run, RunError};
+use crate::model::run::Run;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::{batch as batches, run as run_rows};
 use crate::store::tx::Tx;
@@ -53,7 +52,10 @@ fn make_one(tx: &mut Tx<'_>, batch: &Batch, id: RunId) -> Result<(), Stop> {
     save::create(tx, &run);
     match tx.attempt(|tx| enter(tx, &run))? {
         Ok(()) => Ok(()),
-        Err(refusal) => fail(tx, &run, &refusal),
+        Err(why) => {
+            let message = format!("it could not be made: {}: {}", why.code.as_str(), why.message);
+            save::break_off(tx, &run, BATCH_FAILED, message)
+        }
     }
 }
 
@@ -67,13 +69,4 @@ fn enter(tx: &mut Tx<'_>, before: &Run) -> Result<(), Stop> {
         outbox::save::save(tx, None, row.as_ref())?;
     }
     Ok(())
-}
-
-/// The run ends at once, with everything that its caller gave it.
-fn fail(tx: &mut Tx<'_>, before: &Run, why: &Refusal) -> Result<(), Stop> {
-    let mut run = before.clone();
-    run.step(Event::Break, tx.now()).map_err(save::refuse)?;
-    let message = format!("it could not be made: {}: {}", why.code.as_str(), why.message);
-    run.error = Some(RunError { code: BATCH_FAILED.to_owned(), message });
-    save::save(tx, before, &run)
 }

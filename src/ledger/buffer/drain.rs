@@ -14,7 +14,7 @@ use crate::ledger::runs::save;
 use crate::ledger::runs::submit::arrive;
 use crate::ledger::{batches, outbox};
 use crate::model::refusal::{Code, Refusal};
-use crate::model::run::{Event, Run, RunError, Status};
+use crate::model::run::{Run, RunError, Status};
 use crate::store::fault::Stop;
 use crate::store::kinds::buffered::{self, Dead, Entry, Held};
 use crate::store::kinds::run as run_rows;
@@ -129,17 +129,14 @@ fn is_for_good(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::TaskNotFound | Code::NotAllowedInState)
 }
 
-/// The run ends at once, with everything that its caller gave it.
+/// The run ends at once.
 fn fail(tx: &mut Tx<'_>, entry: &Entry, why: &Refusal) -> Result<(), Stop> {
-    let mut run = entry.run.clone();
-    run.step(Event::Break, tx.now()).map_err(save::refuse)?;
     let message = format!(
         "it was accepted in a burst, and could not leave the buffer: {}: {}",
         why.code.as_str(),
         why.message
     );
-    run.error = Some(RunError { code: BUFFER_FAILED.to_owned(), message });
-    save::save(tx, &entry.run, &run)
+    save::break_off(tx, &entry.run, BUFFER_FAILED, message)
 }
 
 fn back_off(tx: &mut Tx<'_>, mut entry: Entry, why: &Refusal) {

@@ -150,6 +150,14 @@ pub fn expire(run: &mut Run, now: Time) -> Result<(), Illegal> {
     Ok(())
 }
 
+/// Ends a run at once that cannot become what was asked for, with everything that its caller gave it.
+pub fn break_off(tx: &mut Tx<'_>, before: &Run, code: &str, message: String) -> Result<(), Stop> {
+    let mut run = before.clone();
+    run.step(Event::Break, tx.now()).map_err(refuse)?;
+    run.error = Some(RunError { code: code.to_owned(), message });
+    save(tx, before, &run)
+}
+
 /// The lane of a run; without its task, what the run itself says.
 pub fn lane_of(task: Option<&Task>, run: &Run) -> Lane {
     match task {

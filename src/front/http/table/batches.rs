@@ -15,7 +15,7 @@ pub const BATCHES: &[Operation] = &[
         notes: &[
             "All of its runs are created or none. An item is the body of a run; `org` and `env` are those of the batch. What refuses an item names it, as in `items[3].payload`. A body has at most 16 MiB.",
             "`runs` holds the run of each item, in order. An item whose idempotency key is known stands for the run that has it: its index is in `earlier`, and the run is not counted, canceled or listed with the batch. Two items with one key are one run.",
-            "A batch-level `idempotency_key`, also as the header, makes a repeat answer the same batch for 24 h; 422 for another content, 409 `in_flight` while the batch is being created.",
+            "A batch-level `idempotency_key`, also as the header, makes a repeat answer the same batch for 24 h; 422 for another content, 409 `in_flight` while the batch is being created. Keys of batches and of runs do not meet.",
             "`callback` names a push task: when the last run has ended, one run of it is made with the payload `{\"batch\": {id, org, env, total, counts, created_at, finished_at}}`, in the same transaction. It is delivered, signed and retried like any run.",
             "Nobody waits for synchronous deliveries. Where the burst buffer diverts the env the batch waits there, whole; the gate counts it as one call.",
         ],
