@@ -12,11 +12,13 @@
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
-//!                    drain (empties the buffer), sweep (counts what waits there for too long)
+//!                    drain (empties the buffer), sweep (counts what waits there for too long),
+//!                    batches (ends what was begun: making, canceling, clearing away)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
-//!                    drain, sweep, settings); ask: questions
+//!                    drain, sweep, settings), batches (create, make, discard, cancel, finish);
+//!                    ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -25,7 +27,7 @@
 //!                    keeper (puts it into redb beside the writer, makes checkpoints), view (both
 //!                    as one), apply (changes into redb's table); kinds: a file per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
-//!                    delivery, outcome (the outcome table), retry, breaker, gate (straight in or
+//!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), refusal (every expected no)
@@ -53,6 +55,11 @@
 //! queue of its env and its key, and `run_rows::get` finds it there, so that reads, edits and cancels
 //! need not know. `work::drain` makes the next ones real, org after org and env after env; entry, run
 //! and its delivery change in one transaction, so no entry is ever half out.
+//!
+//! A batch is staged where nobody looks, slice by slice; one commit seals it, and then its runs are
+//! made. Before the seal it can be given up and leaves nothing, behind it a duty ends what its caller
+//! did not. `runs::save` moves its counters, and `batches::finish` writes that it is done, and its
+//! callback, in the transaction of its last run.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

@@ -137,11 +137,12 @@ impl Appliance {
     pub(super) fn was_accepted(&self, accepted: &Accepted) {
         let run = &accepted.receipt.run;
         if let Some(waiting) = accepted.waiting {
-            self.flow.accepted((&run.org, &run.env), run.created_at, waiting);
+            self.flow.accepted((&run.org, &run.env), run.created_at, 1, waiting);
         }
     }
 
-    fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
+    /// Asks the gate; whoever asks counts as one call.
+    pub(super) fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
         let decision = self.gate().decide(
             &Call {
                 org,
@@ -170,7 +171,7 @@ impl Appliance {
     }
 
     /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
-    fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
+    pub(super) fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
         let retry_after = match settings.drainer.enabled {
             true => RETRY_AFTER,

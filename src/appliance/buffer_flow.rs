@@ -85,12 +85,12 @@ impl Buckets {
 }
 
 impl Flow {
-    /// A run was accepted; so many of its env wait by now.
-    pub fn accepted(&self, of: (&Name, &Name), now: Time, waiting: u64) {
+    /// So many runs were accepted; so many of their env wait by now.
+    pub fn accepted(&self, of: (&Name, &Name), now: Time, runs: u32, waiting: u64) {
         self.count(of, now, |buckets, at| {
-            buckets.accepted[at] = buckets.accepted[at].saturating_add(1);
+            buckets.accepted[at] = buckets.accepted[at].saturating_add(runs);
             buckets.backlog.waiting = waiting;
-            if waiting == 1 {
+            if waiting <= u64::from(runs) {
                 buckets.backlog.oldest_at = Some(now);
             }
         });
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(flow.rates(of, at(100)), FlowRates::default());
         for second in 100..110 {
             for waiting in 1..=30 {
-                flow.accepted(of, at(second), waiting);
+                flow.accepted(of, at(second), 1, waiting);
             }
             flow.drained(of, at(second), 10);
         }
@@ -247,8 +247,8 @@ mod tests {
     fn a_look_sets_right_what_was_counted() {
         let (flow, (org, env)) = (Flow::default(), env());
         let of = (&org, &env);
-        flow.accepted(of, Time(1_000), 1);
-        flow.accepted(of, Time(2_000), 2);
+        flow.accepted(of, Time(1_000), 1, 1);
+        flow.accepted(of, Time(2_000), 1, 2);
         let counted = Backlog { waiting: 2, bytes: 0, oldest_at: Some(Time(1_000)) };
         assert_eq!(flow.backlog(of), counted);
         flow.drained(of, Time(2_500), 5);

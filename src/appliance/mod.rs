@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
@@ -51,6 +52,7 @@ pub struct Parts {
     presence: Arc<presence::Presence>,
     gate: buffer_settings::GateKeeper,
     flow: buffer_flow::Flow,
+    creating: Arc<batches::Creating>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -92,8 +94,8 @@ impl Appliance {
         settings: Settings,
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
-        let (presence, flow) = Default::default();
-        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow }))
+        let (presence, flow, creating) = Default::default();
+        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow, creating }))
     }
 
     pub fn now(&self) -> Time {

@@ -30,7 +30,11 @@ pub struct Scope {
 
 impl Scope {
     fn admits(&self, run: &Run) -> bool {
-        self.admits_of(Some((run.org.as_str(), run.env.as_str())))
+        self.admits_env(&run.org, &run.env)
+    }
+
+    pub(super) fn admits_env(&self, org: &Name, env: &Name) -> bool {
+        self.admits_of(Some((org.as_str(), env.as_str())))
     }
 
     /// Things of an org and env; with `None` those of which nobody knows whose they are.

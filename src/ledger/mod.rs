@@ -4,6 +4,7 @@
 //! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
 
 pub mod ask;
+pub mod batches;
 pub mod buffer;
 pub mod fleet;
 pub mod keys;

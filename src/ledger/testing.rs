@@ -3,6 +3,7 @@
 //! Every act runs as the engine would run it, over an overlay that is applied on acceptance and
 //! dropped on refusal; after each of them [`invariants`] looks at the whole store.
 
+mod batches;
 mod invariants;
 mod keys;
 mod pull;

@@ -14,7 +14,7 @@ pub enum Notice {
     Work(Name),
     /// Something falls due at this moment.
     Timer(Time),
-    /// This run changed.
+    /// This run changed, or this batch: their ids are of one kind.
     Run(RunId),
     /// This key changed in a way that blocked readers wait for: more to read, or gone.
     Key(KeyName),

@@ -81,6 +81,7 @@ codes! {
     Unauthorized "unauthorized" Unauthorized "A token is needed.";
     Forbidden "forbidden" Forbidden "The request was recognised and is not allowed.";
     NotFound "not_found" NotFound "No such path; `/docs` lists them all.";
+    BatchNotFound "batch_not_found" NotFound "No such batch in this org and env.";
     RunNotFound "run_not_found" NotFound "No such run in this org and env.";
     TaskNotFound "task_not_found" NotFound "No such task; register it with PUT /v1/tasks/{name}.";
     OutboxNotFound "outbox_row_not_found" NotFound "No such row in the outbox or among its dead letters.";

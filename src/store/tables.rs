@@ -50,6 +50,11 @@
 //! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
 //! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
 //! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |
+//! | Batch | batch id | head of a batch: times, sizes, callback, cancellation | with its runs |
+//! | BatchStaged | run id | head of a run whose batch is being created | until it is made, or its batch is given up |
+//! | BatchRun | batch id, index, run id | nothing, or a mark that the run was there before | with its batch |
+//! | BatchKey | org, env, key | batch id, fingerprint, when | its time, then overwritten |
+//! | BatchWork | batch id | nothing: a duty goes on with it | while there is work |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -115,6 +120,11 @@ tables! {
     BufferSettings = 53,
     BufferSweep = 54,
     BufferWaits = 55,
+    Batch = 60,
+    BatchStaged = 61,
+    BatchRun = 62,
+    BatchKey = 63,
+    BatchWork = 64,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -26,7 +26,8 @@ const CLIENTS: usize = 6;
 /// Between two runs of one client.
 const PACE: Duration = Duration::from_millis(15);
 
-async fn start(dir: &Path) -> (Process, Client) {
+/// The real binary over a directory, and a client of it.
+pub async fn start(dir: &Path) -> (Process, Client) {
     let process = block_in_place(|| Process::start(dir)).expect("it starts after a kill");
     let client = Client::new(process.url.clone());
     (process, client)

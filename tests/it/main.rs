@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
 mod bad_input;
+mod batches;
 mod buffer;
 mod buffer_settings;
 mod clients;

@@ -76,6 +76,7 @@ impl World {
         self.workers.hang_up();
         self.receivers.hang_up();
         self.burst.restarted();
+        self.batches.cut_off();
         let mut tries = 0;
         while let Err(fault) = self.start(before.take()) {
             self.trace.note(format!("the start fails: {fault}"));
@@ -141,7 +142,8 @@ impl World {
             // After trouble the store takes no more reads, until it is opened again.
             if let Ok(view) = self.machine.store().snapshot() {
                 self.reference.check(&view, &self.receivers.outputs);
-                checks::check(&view);
+                self.batches.check(&view);
+                checks::check(&view, self.batches.may_unbind());
                 buffered::check_caps(&view, &self.burst.caps_max);
                 self.burst.gate.check(&view);
             }
@@ -173,6 +175,7 @@ impl World {
             self.calls();
             self.work();
             self.drain_on();
+            self.batch_duty();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {
@@ -191,6 +194,6 @@ impl World {
         let view = self.machine.store().snapshot().expect("a healthy disk can be read");
         let open = checks::open_runs(&view);
         let runs = open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str()));
-        runs.chain([self.open_entries()]).collect()
+        runs.chain([self.open_entries(), self.open_batches()]).collect()
     }
 }

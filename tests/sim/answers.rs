@@ -8,7 +8,7 @@ use tidegate::ledger::outbox::claim::Delivery;
 use tidegate::model::delivery::Purpose;
 use tidegate::model::notice::Notice;
 use tidegate::model::refusal::Code;
-use tidegate::store::kinds::{outbox as rows, ready, run as run_rows};
+use tidegate::store::kinds::{batch as batches, outbox as rows, ready, run as run_rows};
 use tidegate::store::rows::Rows;
 
 use crate::command::{Answer, Command, Reply, Said};
@@ -79,6 +79,7 @@ impl World {
         }
         match who {
             Who::Client | Who::DeafClient | Who::Driver => {}
+            Who::Batcher => self.heard_by_batcher(command, answer),
             Who::Drainer => self.burst.heard_slice(answer),
             Who::Worker(name) => self.workers.heard(name, command, answer),
             Who::Duty => {
@@ -114,9 +115,11 @@ impl World {
         disk.calmly(|| {
             let view = self.machine.store().snapshot().expect("a store that took a commit");
             for id in changed {
+                let batch = batches::get(&view, id).expect("a store that took a commit");
                 let run = run_rows::get(&view, id).expect("a store that took a commit");
                 match run {
                     Some(run) => self.reference.saw(&run),
+                    None if batch.is_some() => {}
                     None => {
                         assert!(self.reference.rotten.contains(&id), "{id} changed and is gone");
                     }

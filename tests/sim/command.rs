@@ -7,6 +7,9 @@ use tidegate::base::name::Name;
 use tidegate::base::time::Span;
 use tidegate::engine::batch::{Call, Job};
 use tidegate::engine::parked::Token;
+use tidegate::ledger::batches::cancel as batch_cancel;
+use tidegate::ledger::batches::create::{self, Opening, Order};
+use tidegate::ledger::batches::{go_on, make};
 use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::buffer::rotate::Rotation;
 use tidegate::ledger::buffer::settings::{self, Kept, KeptOrg};
@@ -34,7 +37,7 @@ use tidegate::store::tx::Tx;
 use tokio::sync::oneshot;
 
 use crate::lost;
-use crate::slice::{Slice, accept_and_look, drain_and_look, heads};
+use crate::slice::{Slice, accept_and_look, drain_and_look, heads, seal_and_look};
 use crate::swept::sweep_and_look;
 
 /// Whatever may be asked of the engine.
@@ -89,6 +92,13 @@ pub enum Command {
     Wait(Box<ask::Command>, Token),
     GiveBack(Vec<Lost>, u64),
     Purge,
+    OpenBatch(Box<Order>),
+    StageBatch(Id, Vec<Submit>),
+    SealBatch(Id, Option<Caps>),
+    MakeBatch(Id, usize),
+    /// A slice of the duty.
+    GoOnBatch(Id, usize),
+    CancelBatch(Id, usize),
 }
 
 /// What an accepted command says.
@@ -109,6 +119,9 @@ pub enum Said {
     Kept(Box<Kept>),
     KeptOrg(Box<KeptOrg>),
     Swept(Box<Pass>),
+    Opened(Opening),
+    /// Whether there is more to do.
+    More(bool),
     Done,
 }
 
@@ -203,6 +216,16 @@ impl Command {
             }
             Command::GiveBack(lost, most) => Said::GivenBack(give_back(tx, lost, most)?),
             Command::Purge => Said::Purged(purge(tx)?),
+            Command::OpenBatch(order) => Said::Opened(create::open(tx, &order)?),
+            Command::StageBatch(id, items) => create::stage(tx, id, items).map(|()| Said::Done)?,
+            Command::SealBatch(id, caps) => {
+                seal_and_look(tx, id, caps.as_ref()).map(|()| Said::Done)?
+            }
+            Command::MakeBatch(id, most) => Said::More(make::make(tx, id, most)?),
+            Command::GoOnBatch(id, most) => Said::More(go_on(tx, id, most)?),
+            Command::CancelBatch(id, most) => {
+                batch_cancel::request(tx, id, None, "api", most).map(|_| Said::Done)?
+            }
         })
     }
 
@@ -212,6 +235,10 @@ impl Command {
             Command::Submit(wanted) => format!("submit {}", submit_text(wanted)),
             Command::Accept(wanted, _) => format!("accept {}", submit_text(wanted)),
             Command::Drain { count, .. } => format!("drain {count}"),
+            Command::StageBatch(id, items) => {
+                let items: Vec<String> = items.iter().map(submit_text).collect();
+                format!("stage {id}: {}", items.join("; "))
+            }
             Command::Settle(report) => format!(
                 "settle {} fence {} attempt {}: {:?}",
                 report.id, report.fence, report.attempt, report.outcome
@@ -291,6 +318,8 @@ impl Said {
             Said::Kept(kept) => format!("{kept:?}"),
             Said::KeptOrg(kept) => format!("{kept:?}"),
             Said::Swept(pass) => format!("{pass:?}"),
+            Said::Opened(opening) => format!("{opening:?}"),
+            Said::More(more) => format!("more {more}"),
             Said::Done => "done".to_owned(),
         }
     }

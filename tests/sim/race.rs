@@ -97,7 +97,7 @@ impl Story {
 
     fn check(&mut self) {
         let view = self.machine.store().snapshot().expect("a healthy disk can be read");
-        checks::check(&view);
+        checks::check(&view, false);
         let by_call = BTreeMap::from([(self.id, BTreeSet::from([b"1".to_vec()]))]);
         self.reference.check(&view, &by_call);
     }

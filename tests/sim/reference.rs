@@ -118,7 +118,8 @@ impl Reference {
         assert!(receipt.cached || newest < Some(id), "{id} was minted after {newest:?}");
     }
 
-    fn submitted(&mut self, submit: &Submit, run: &Run, cached: bool) {
+    /// A run that was made for a request, or found for it.
+    pub fn submitted(&mut self, submit: &Submit, run: &Run, cached: bool) {
         assert_eq!(run.fingerprint, submit.fingerprint, "told of a run of another request");
         assert!(!cached || submit.idempotency_key.is_some(), "cached without a key");
         if let Some(key) = &submit.idempotency_key {

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate::base::id::RunId;
+use tidegate::base::id::{Id, RunId};
 use tidegate::base::name::Name;
+use tidegate::ledger::batches::create;
 use tidegate::ledger::buffer::accept::{Accepted, Caps, HEAD_BYTES, accept};
 use tidegate::ledger::buffer::drain::{BUFFER_FAILED, Drained, drain};
 use tidegate::ledger::buffer::rotate::{Pick, Rotation, plan};
@@ -17,6 +18,7 @@ use tidegate::model::refusal::Code;
 use tidegate::model::run::{Run, Status};
 use tidegate::store::fault::{Fault, Stop};
 use tidegate::store::key::{Key, last_id};
+use tidegate::store::kinds::batch as batch_rows;
 use tidegate::store::kinds::buffered::{self, Entry, Held};
 use tidegate::store::kinds::count;
 use tidegate::store::kinds::run::{self as run_rows, Body};
@@ -24,6 +26,7 @@ use tidegate::store::rows::{Rows, Span, collect_keys};
 use tidegate::store::tables::Table;
 use tidegate::store::tx::Tx;
 
+use crate::batches;
 use crate::lost::{Lost, dead, lost};
 
 /// Org and env.
@@ -78,20 +81,20 @@ pub fn bytes_of(body: &Body) -> u64 {
 }
 
 /// Why nothing more of this size fits, as the heads alone say it.
-fn is_full(all: &[(Env, u64)], submit: &Submit, caps: &Caps) -> Option<&'static str> {
-    let bytes = bytes_of(&submit.body);
-    let of_env = || {
-        let same = |(org, env): &Env| (org, env) == (&submit.org, &submit.env);
-        all.iter().filter(move |(env, _)| same(env))
-    };
-    let sum = |entries: &mut dyn Iterator<Item = &(Env, u64)>| entries.map(|e| e.1).sum::<u64>();
-    if all.len() as u64 >= caps.total_max {
+fn is_full(
+    taken: &[Room],
+    (env, entries, bytes): (&Env, u64, u64),
+    caps: &Caps,
+) -> Option<&'static str> {
+    let of_env = || taken.iter().filter(|room| room.0 == *env);
+    let sum = |rooms: &mut dyn Iterator<Item = &Room>| rooms.map(|room| room.1).sum::<u64>();
+    if taken.len() as u64 + entries > caps.total_max {
         Some("entries in all")
-    } else if sum(&mut all.iter()) + bytes > caps.total_bytes_max {
+    } else if sum(&mut taken.iter()) + bytes > caps.total_bytes_max {
         Some("bytes in all")
-    } else if of_env().count() == 0 {
+    } else if of_env().count() == 0 && entries == 1 {
         None
-    } else if of_env().count() as u64 >= caps.env_max {
+    } else if of_env().count() as u64 + entries > caps.env_max {
         Some("entries of the env")
     } else if sum(&mut of_env()) + bytes > caps.env_bytes_max {
         Some("bytes of the env")
@@ -100,8 +103,43 @@ fn is_full(all: &[(Env, u64)], submit: &Submit, caps: &Caps) -> Option<&'static 
     }
 }
 
+/// What an entry takes up, or one that a batch will write.
+type Room = (Env, u64);
+
+/// All room that is taken.
+fn taken(rows: &dyn Rows) -> Result<Vec<Room>, Fault> {
+    let mut all = weights(rows)?;
+    for (run, bytes) in batches::reserved(rows)? {
+        all.push(((run.org, run.env), bytes));
+    }
+    Ok(all)
+}
+
+/// A seal takes all of the room that its batch needs, or none.
+pub fn seal_and_look(tx: &mut Tx<'_>, id: Id, caps: Option<&Caps>) -> Result<(), Stop> {
+    let full = match (batch_rows::get(tx, id)?, caps) {
+        (Some(batch), Some(caps)) if batch.total > 0 => {
+            let env = (batch.org.clone(), batch.env.clone());
+            is_full(&taken(tx)?, (&env, batch.total.into(), batch.bytes), caps)
+        }
+        _ => None,
+    };
+    match create::seal(tx, id, caps) {
+        Ok(_) => {
+            assert_eq!(full, None, "batch {id} was taken into a full buffer");
+            Ok(())
+        }
+        Err(Stop::Refused(refusal)) if refusal.code == Code::LimitBuffer => {
+            assert!(full.is_some(), "refused without a reason: {refusal}");
+            Err(refusal.into())
+        }
+        Err(other) => Err(other),
+    }
+}
+
 pub fn accept_and_look(tx: &mut Tx<'_>, submit: Submit, caps: &Caps) -> Result<Receipt, Stop> {
-    let full = is_full(&weights(tx)?, &submit, caps);
+    let of = (submit.org.clone(), submit.env.clone());
+    let full = is_full(&taken(tx)?, (&of, 1, bytes_of(&submit.body)), caps);
     let env = count::buffered_of(&submit.org, &submit.env);
     let answer = accept(tx, submit, caps);
     match &answer {

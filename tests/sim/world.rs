@@ -17,6 +17,8 @@
 //! - what the burst buffer took becomes a run, in the order of its env and with regard for the
 //!   others, and is the same run on both sides; an entry that cannot be read is kept under its id;
 //! - the gate follows what people set, and the stale sweep counts what a recount counts;
+//! - a batch that was told of is there with all of its runs, any other one whole or not at all; it is
+//!   done when they have ended, and called back once;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -34,6 +36,7 @@ use tidegate::store::kinds::outbox;
 use tidegate::store::rows::collect;
 
 use crate::answers::Waiting;
+use crate::batches::Batches;
 use crate::burst::Burst;
 use crate::command::Command;
 use crate::disk::Trouble;
@@ -82,6 +85,9 @@ pub enum Turn {
     Set,
     Sweep,
     Rot,
+    Batch,
+    BatchDuty,
+    CancelBatch,
 }
 
 /// Who waits for an answer.
@@ -92,6 +98,8 @@ pub enum Who {
     DeafClient,
     Driver,
     Worker(workers::Name),
+    /// Creates a batch, step by step.
+    Batcher,
     /// The duty that empties the burst buffer.
     Drainer,
     /// One of the other duties.
@@ -110,6 +118,7 @@ pub struct World {
     pub driver: Driver,
     pub workload: Workload,
     pub burst: Burst,
+    pub batches: Batches,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -154,6 +163,8 @@ impl World {
         let burst = Burst::random(&mut entropy, &view);
         drop(view);
         always.extend(burst.turns(shape));
+        let batches = Batches::random(&mut entropy);
+        always.extend(batches.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -174,6 +185,7 @@ impl World {
             driver,
             workload,
             burst,
+            batches,
             streams,
             workers,
             floors,
@@ -258,6 +270,9 @@ impl World {
             Turn::Set => self.set(),
             Turn::Sweep => self.sweep(),
             Turn::Rot => self.rot(),
+            Turn::Batch => self.begin_batch(),
+            Turn::BatchDuty => self.batch_duty(),
+            Turn::CancelBatch => self.cancel_batch(),
         }
     }
 

@@ -10,6 +10,7 @@
 //! paths (never to `/v1`) and are answered with a redirect to the path in their `back` field.
 
 pub mod assets;
+pub mod batches;
 pub mod buffer;
 pub mod chart;
 pub mod docs;

@@ -105,6 +105,8 @@ pub struct RunFacts {
     pub parent: RunLink,
     pub replay_of: RunLink,
     pub batch: String,
+    /// Which item of its batch it is.
+    pub batch_index: String,
     /// For example `3 of 12 of …89ab`.
     pub shard: String,
     /// For example `step 2 of 4: encode`.

@@ -35,6 +35,7 @@ pub struct RunsFilter {
     pub org: String,
     pub env: String,
     pub tag: String,
+    pub batch: String,
     /// RFC 3339, or a length such as `2h` that means that long ago.
     pub from: String,
     pub to: String,
@@ -46,9 +47,8 @@ pub struct RunsFilter {
 impl RunsFilter {
     /// Something besides the status tab and the page size narrows the list.
     pub fn narrowed(&self) -> bool {
-        [&self.task, &self.org, &self.env, &self.tag, &self.from, &self.to, &self.q]
-            .iter()
-            .any(|value| !value.is_empty())
+        let of = [&self.task, &self.org, &self.env, &self.tag, &self.batch, &self.from, &self.to];
+        of.iter().any(|value| !value.is_empty()) || !self.q.is_empty()
     }
 
     /// Path of this view under another `status`, without a cursor.
@@ -61,6 +61,7 @@ impl RunsFilter {
                 ("org", &self.org),
                 ("env", &self.env),
                 ("tag", &self.tag),
+                ("batch", &self.batch),
                 ("from", &self.from),
                 ("to", &self.to),
                 ("q", &self.q),

@@ -113,6 +113,11 @@ fn values_of_each_page_are_shown() {
             &["10,000+", "Replay the first 10,000 now", "name=\"dry_run\" value=\"false\""],
         ),
         ("endpoints_done", &["whsec_", "503", "shown this one time"]),
+        ("batches", &["10,000", "4,213", "done, with failures", "First page"]),
+        (
+            "batch",
+            &["Cancel the rest", "3,961 still to be", "Nobody was called", "Being made.", "9,998"],
+        ),
         (
             "streams",
             &["48,213", "no group", "/streams/a%2Fb%20c", "looked at 1,000 keys", "31 runs"],

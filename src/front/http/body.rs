@@ -14,6 +14,9 @@ use crate::model::refusal::{Code, Refusal};
 /// Largest request body, in bytes: payload, context and metadata together and their frame.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
+/// Largest body that holds a batch.
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
+
 /// Most bytes of a body over the limit that are read and thrown away; the time for it is bounded
 /// by the server's limit for a whole body.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
@@ -25,7 +28,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<JsonBody<T>, Error> {
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY_BYTES_MAX).await?;
         Ok(JsonBody(parse(&bytes)?))
     }
 }
@@ -37,30 +40,41 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<OptionalBody<T>, Error> {
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY_BYTES_MAX).await?;
         let blank = bytes.iter().all(u8::is_ascii_whitespace);
         Ok(OptionalBody(parse(if blank { b"{}" } else { &bytes })?))
     }
 }
 
-async fn read(request: Request) -> Result<Bytes, Refusal> {
+/// The bytes of a body that holds a batch, bounded by [`BATCH_BYTES_MAX`].
+pub struct BatchBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for BatchBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<BatchBody, Error> {
+        Ok(BatchBody(read(request, BATCH_BYTES_MAX).await?))
+    }
+}
+
+async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
     let declared = request
         .headers()
         .get(http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let asks_first = request.headers().contains_key(http::header::EXPECT);
     let mut body = request.into_body();
-    if declared.is_some_and(|length| length > BODY_BYTES_MAX) {
+    if declared.is_some_and(|length| length > bytes_max) {
         if !asks_first {
             discard(&mut body).await;
         }
-        return Err(too_large());
+        return Err(too_large(bytes_max));
     }
-    match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
+    match Limited::new(&mut body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             discard(&mut body).await;
-            Err(too_large())
+            Err(too_large(bytes_max))
         }
         Err(error) if is_too_slow(&*error) => {
             Err(Refusal::new(Code::InvalidJson, "the body did not arrive in time"))
@@ -93,9 +107,9 @@ fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(Code::TooLarge, format!("a request body has at most {BODY_BYTES_MAX} bytes"))
-        .with_details(serde_json::json!({ "bytes_max": BODY_BYTES_MAX }))
+fn too_large(bytes_max: usize) -> Refusal {
+    Refusal::new(Code::TooLarge, format!("this request body has at most {bytes_max} bytes"))
+        .with_details(serde_json::json!({ "bytes_max": bytes_max }))
 }
 
 /// Reads JSON; a failure is read a second time to learn where it happened.

@@ -1,5 +1,7 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
+pub mod batches;
+pub mod batches_create;
 pub mod body;
 pub mod buffer;
 pub mod buffer_json;

@@ -134,20 +134,29 @@ pub fn filter(query: &mut Query, now: Time) -> Result<(Filter, usize, Option<Run
     if let Some(words) = query.text("status") {
         filter.statuses = statuses(&words)?;
     }
-    if query.text("batch").is_some() {
-        let message = "`batch`: batches are not part of this version yet";
-        return Err(Refusal::new(Code::InvalidQuery, message));
+    if let Some(text) = query.text("batch") {
+        let id = text.parse::<Id>().map_err(|()| {
+            let message = format!("`batch`: {} is not a UUID", quote(&text));
+            Refusal::new(Code::InvalidQuery, message)
+                .with_details(serde_json::json!({ "field": "batch" }))
+        })?;
+        filter.batch = Some(id);
     }
     if let Some(search) = query.text("q") {
         read_search(&mut filter, &search)?;
     }
     let limit = query.number("limit", PAGE_MAX)?.unwrap_or(PAGE_DEFAULT);
-    let before = query.text("cursor").map(|cursor| {
+    Ok((filter, limit, cursor(query)?))
+}
+
+/// Where a page begins, as the page before said.
+pub fn cursor(query: &mut Query) -> Result<Option<Id>, Refusal> {
+    let parse = |cursor: String| {
         cursor.parse::<Id>().map_err(|()| {
             Refusal::new(Code::InvalidCursor, format!("{} is not a cursor", quote(&cursor)))
         })
-    });
-    Ok((filter, limit, before.transpose()?))
+    };
+    query.text("cursor").map(parse).transpose()
 }
 
 fn statuses(words: &str) -> Result<Vec<Status>, Refusal> {
@@ -209,14 +218,20 @@ pub struct CancelRun {
     reason: Option<String>,
 }
 
+impl CancelRun {
+    /// The reason, if one was given.
+    pub fn checked(self) -> Result<Option<String>, Refusal> {
+        self.reason.map(|text| checks::text("reason", text, REASON_BYTES_MAX)).transpose()
+    }
+}
+
 /// Cancel a run.
 pub async fn cancel(
     State(front): State<Front>,
     Target { id, scope }: Target,
     OptionalBody(body): OptionalBody<CancelRun>,
 ) -> Answer {
-    let reason =
-        body.reason.map(|text| checks::text("reason", text, REASON_BYTES_MAX)).transpose()?;
+    let reason = body.checked()?;
     let run = front.appliance.cancel(id, reason, "api", &scope).await?;
     show(&front, run)
 }

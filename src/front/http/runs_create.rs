@@ -74,6 +74,23 @@ pub struct CreateRun {
     retry_token: Option<String>,
 }
 
+impl CreateRun {
+    /// The same as an item of a batch, which is of one org and env and has no token.
+    pub fn in_batch(mut self, org: &Name, env: &Name) -> Result<CreateRun, Refusal> {
+        for (field, given, of_batch) in [("org", &mut self.org, org), ("env", &mut self.env, env)] {
+            if given.as_ref().is_some_and(|given| given != of_batch.as_str()) {
+                let message = format!("the batch is of `{of_batch}`; one batch, one {field}");
+                return Err(Refusal::field(field, message));
+            }
+            *given = Some(of_batch.to_string());
+        }
+        if self.retry_token.is_some() {
+            return Err(Refusal::field("retry_token", "an item of a batch has none"));
+        }
+        Ok(self)
+    }
+}
+
 /// Create a run.
 pub async fn create(
     State(front): State<Front>,
@@ -225,7 +242,8 @@ pub fn name(field: &str, value: &str) -> Result<Name, Refusal> {
     })
 }
 
-fn key(field: Option<String>, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+/// The idempotency key of a body or of its header.
+pub fn key(field: Option<String>, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let header = match headers.get("idempotency-key") {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| {

@@ -1,6 +1,7 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod batches;
 mod buffer;
 mod streams;
 
@@ -44,6 +45,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
     ),
     (
+        "batches",
+        "Batches",
+        "A batch is up to 10,000 runs that are created together, all or none, with one state.",
+    ),
+    (
         "streams",
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
@@ -68,12 +74,13 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] =
-    &joined::<{ MAIN.len() + streams::STREAMS.len() + buffer::BUFFER.len() }>();
+pub const OPERATIONS: &[Operation] = &joined::<
+    { MAIN.len() + batches::BATCHES.len() + streams::STREAMS.len() + buffer::BUFFER.len() },
+>();
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, streams::STREAMS, buffer::BUFFER];
+    let parts = [MAIN, batches::BATCHES, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {
@@ -168,6 +175,7 @@ const MAIN: &[Operation] = &[
             ("org", "name", "Runs of this org."),
             ("env", "name", "Runs of this env."),
             ("tag", "text", "Runs with this tag."),
+            ("batch", "UUID", "Runs that this batch made, in its order."),
             ("from", "time or length", "Created then or later; `1h` means an hour ago."),
             ("to", "time or length", "Created before."),
             ("q", "words", "Search."),

@@ -35,6 +35,8 @@ pub struct Filter {
     /// Words that must all occur in id, task, tags, key or error.
     pub words: Vec<String>,
     pub idempotency_key: Option<String>,
+    /// Runs that this batch made, in its order instead of newest first.
+    pub batch: Option<Id>,
 }
 
 /// A page of runs.
@@ -54,6 +56,9 @@ pub fn list(
     before: Option<RunId>,
 ) -> Result<Page, Fault> {
     let limit = limit.clamp(1, PAGE_MAX);
+    if let Some(batch) = filter.batch {
+        return super::batches::runs(rows, filter, batch, limit, before);
+    }
     let sources = sources(rows, filter)?;
     let floor = filter.from.map_or(Id::MIN, Id::floor_of);
     let ceiling = filter.to.map_or(Id::MAX, Id::floor_of);
@@ -93,6 +98,8 @@ impl Filter {
                 .idempotency_key
                 .as_ref()
                 .is_none_or(|key| run.idempotency_key.as_ref() == Some(key))
+            && self.from.is_none_or(|from| run.id >= Id::floor_of(from))
+            && self.to.is_none_or(|to| run.id < Id::floor_of(to))
             && self.words.iter().all(|word| mentions(run, word))
     }
 }

@@ -7,6 +7,7 @@ use crate::ledger::runs::save;
 use crate::ledger::runs::submit::{self, Begun, Receipt, Submit};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::run::Run;
 use crate::store::fault::Stop;
 use crate::store::kinds::buffered::{self, Entry};
 use crate::store::kinds::count;
@@ -48,20 +49,28 @@ pub fn accept(tx: &mut Tx<'_>, mut command: Submit, caps: &Caps) -> Result<Accep
         Begun::New(task) => task,
     };
     let bytes = size_of(&command.body);
-    let before = check_room(tx, (&command.org, &command.env), bytes, caps)?;
+    let env = (&command.org, &command.env);
+    let before = check_room(tx, env, Load { entries: 1, bytes }, caps)?;
+    count::move_buffered(tx, env, 1, bytes as i64);
     let body = std::mem::take(&mut command.body);
     let mut run = submit::build(tx, command, &body, &task);
     run.buffered = true;
+    submit::put_input(tx, &run, &body);
+    let run = keep(tx, run, bytes);
+    let receipt = Receipt { run, cached: false, flush: false };
+    Ok(Accepted { receipt, waiting: Some(before + 1) })
+}
+
+/// Writes the entry of a run that there is room for. Its input is kept by the caller, who has also
+/// counted what it takes up.
+pub fn keep(tx: &mut Tx<'_>, run: Run, bytes: u64) -> Run {
     save::count_new(tx, &run);
     save::set_timers(tx, None, &run);
-    submit::put_input(tx, &run, &body);
-    count::move_buffered(tx, (&run.org, &run.env), 1, bytes as i64);
     buffered::enqueue(tx, &run);
     let entry = Entry { run, bytes, attempts: 0, waits_until: None, last_error: None };
     buffered::put(tx, &entry);
     tx.notify(Notice::Buffer);
-    let receipt = Receipt { run: entry.run, cached: false, flush: false };
-    Ok(Accepted { receipt, waiting: Some(before + 1) })
+    entry.run
 }
 
 /// What an entry with this body counts for.
@@ -70,11 +79,18 @@ pub fn size_of(body: &Body) -> u64 {
     HEAD_BYTES + parts.into_iter().flatten().map(|part| part.len() as u64).sum::<u64>()
 }
 
-/// How many runs of the env wait, if there is room for one more.
-fn check_room(
+/// What is to be taken in one go.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+/// How many runs of the env wait, if there is room for all of that.
+pub fn check_room(
     tx: &Tx<'_>,
     (org, env): (&Name, &Name),
-    bytes: u64,
+    Load { entries, bytes }: Load,
     caps: &Caps,
 ) -> Result<u64, Stop> {
     let total = stands_at(tx.counter(&count::buffered())?);
@@ -82,30 +98,27 @@ fn check_room(
         let message = format!("the buffer is full: {what}; nothing was taken");
         Err(Refusal::new(Code::LimitBuffer, message).retry_after(caps.retry_after).into())
     };
-    if total >= caps.total_max {
+    if total + entries > caps.total_max {
         return refuse(format!("{total} runs wait, in all at most {}", caps.total_max));
     }
     let total_bytes = stands_at(tx.counter(&count::buffered_bytes())?) + bytes;
     if total_bytes > caps.total_bytes_max {
         let most = caps.total_bytes_max;
-        return refuse(format!(
-            "with this one {total_bytes} bytes would wait, in all at most {most}"
-        ));
+        return refuse(format!("with this {total_bytes} bytes would wait, in all at most {most}"));
     }
     let of_env = stands_at(tx.counter(&count::buffered_of(org, env))?);
-    if of_env == 0 {
+    // A single run always fits into an env of which nothing waits.
+    if of_env == 0 && entries == 1 {
         return Ok(0);
     }
     let name = format!("`{org}/{env}`");
-    if of_env >= caps.env_max {
+    if of_env + entries > caps.env_max {
         return refuse(format!("{of_env} runs of {name} wait, at most {}", caps.env_max));
     }
     let env_bytes = stands_at(tx.counter(&count::buffered_bytes_of(org, env))?) + bytes;
     if env_bytes > caps.env_bytes_max {
         let most = caps.env_bytes_max;
-        return refuse(format!(
-            "with this one {env_bytes} bytes of {name} would wait, at most {most}"
-        ));
+        return refuse(format!("with this {env_bytes} bytes of {name} would wait, at most {most}"));
     }
     Ok(of_env)
 }

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
-use crate::ledger::outbox;
-use crate::ledger::runs::submit::{delivery_of, no_task};
-use crate::ledger::runs::{place, save};
+use crate::ledger::runs::save;
+use crate::ledger::runs::submit::arrive;
+use crate::ledger::{batches, outbox};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
-use crate::model::run::{Event, Run, RunError, Status};
-use crate::store::fault::{Fault, Stop};
+use crate::model::run::{Run, RunError, Status};
+use crate::store::fault::Stop;
 use crate::store::kinds::buffered::{self, Dead, Entry, Held};
-use crate::store::kinds::{count, run as run_rows, task as task_rows};
+use crate::store::kinds::{count, run as run_rows};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -119,21 +119,10 @@ fn materialise(tx: &mut Tx<'_>, entry: &Entry) -> Result<Run, Stop> {
     }
     let mut run = before.clone();
     run.buffered = false;
-    if run.expires_at.is_some_and(|at| at <= tx.now()) {
-        save::expire(&mut run, tx.now()).map_err(save::refuse)?;
-        save::save(tx, before, &run)?;
-        return Ok(run);
-    }
-    if run.status == Status::Delayed && run.due_at <= tx.now() {
-        run.step(Event::Due, tx.now()).map_err(save::refuse)?;
-    }
-    let task = task_rows::get(tx, &run.task)?.ok_or_else(|| no_task(&run.task))?;
-    if run.stream.is_some() && run.status == Status::Queued {
-        place::enqueue(tx, &mut run)?;
-    }
+    let row = arrive(tx, &mut run)?;
     save::save(tx, before, &run)?;
-    if run.stream.is_none() {
-        outbox::save::save(tx, None, Some(&delivery_of(&run, &task)))?;
+    if row.is_some() {
+        outbox::save::save(tx, None, row.as_ref())?;
     }
     Ok(run)
 }
@@ -143,17 +132,14 @@ pub(super) fn is_for_good(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::TaskNotFound | Code::NotAllowedInState)
 }
 
-/// The run ends at once, with everything that its caller gave it.
+/// The run ends at once.
 fn fail(tx: &mut Tx<'_>, entry: &Entry, why: &Refusal) -> Result<(), Stop> {
-    let mut run = entry.run.clone();
-    run.step(Event::Break, tx.now()).map_err(save::refuse)?;
     let message = format!(
         "it was accepted in a burst, and could not leave the buffer: {}: {}",
         why.code.as_str(),
         why.message
     );
-    run.error = Some(RunError { code: BUFFER_FAILED.to_owned(), message });
-    save::save(tx, &entry.run, &run)
+    save::break_off(tx, &entry.run, BUFFER_FAILED, message)
 }
 
 fn back_off(tx: &mut Tx<'_>, mut entry: Entry, why: &Refusal) {
@@ -187,13 +173,16 @@ pub fn line_up_again(tx: &mut Tx<'_>, id: Id, at: Time) -> Result<bool, Stop> {
 }
 
 /// Keeps what cannot be read, where people find it.
-fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(), Fault> {
+fn bury(tx: &mut Tx<'_>, pick: &Pick, bytes: Vec<u8>, why: String) -> Result<(), Stop> {
     let counted = size_of(&run_rows::body(tx, pick.run)?);
     let Pick { org, env, run } = pick;
     tracing::error!(%run, %org, %env, why, "an entry of the buffer cannot be read: kept aside");
     if let Some(place) = buffered::place(tx, (org, env), *run)? {
         // It is no open run any more, or its task could never be removed.
         count::move_status(tx, (&place.task, org, env), Some(place.status), None);
+        if let Some(batch) = place.batch {
+            batches::finish::lost(tx, batch, place.status)?;
+        }
     }
     buffered::leave_place(tx, (org, env), *run);
     buffered::forget(tx, (org, env), *run, counted);

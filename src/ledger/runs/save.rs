@@ -4,6 +4,7 @@
 //! the difference, so no act can forget a counter.
 
 use crate::base::time::Time;
+use crate::ledger::batches;
 use crate::model::delivery::{Lane, Line, Timer};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
@@ -30,6 +31,9 @@ pub fn create(tx: &mut Tx<'_>, run: &Run) {
 pub fn count_new(tx: &mut Tx<'_>, run: &Run) {
     count::move_status(tx, (&run.task, &run.org, &run.env), None, Some(run.status));
     tx.count(count::total(Total::Created), 1);
+    if let Some((batch, _)) = run.batch {
+        count::move_batch(tx, batch, None, Some(run.status));
+    }
     tx.notify(Notice::Run(run.id));
 }
 
@@ -61,7 +65,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
         (false, false) | (true, true) => {}
     }
     tx.notify(Notice::Run(after.id));
-    Ok(())
+    batches::finish::moved(tx, before, after)
 }
 
 /// Writes a run that was in the buffer: changed there, or become real by this, as whatever it is by
@@ -83,13 +87,16 @@ fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop>
     }
     set_timers(tx, Some(before), after);
     tx.notify(Notice::Run(after.id));
-    Ok(())
+    batches::finish::moved(tx, before, after)
 }
 
 fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) {
     let of = (&after.task, &after.org, &after.env);
     count::move_status(tx, of, Some(before.status), Some(after.status));
     count_totals(tx, before.status, after.status);
+    if let Some((batch, _)) = after.batch {
+        count::move_batch(tx, batch, Some(before.status), Some(after.status));
+    }
 }
 
 /// Sets the timers of a run, and clears those that it had.
@@ -143,6 +150,14 @@ pub fn expire(run: &mut Run, now: Time) -> Result<(), Illegal> {
     let message = "it was not started within its time to live".to_owned();
     run.error = Some(RunError { code: "ttl_expired".to_owned(), message });
     Ok(())
+}
+
+/// Ends a run at once that cannot become what was asked for, with everything that its caller gave it.
+pub fn break_off(tx: &mut Tx<'_>, before: &Run, code: &str, message: String) -> Result<(), Stop> {
+    let mut run = before.clone();
+    run.step(Event::Break, tx.now()).map_err(refuse)?;
+    run.error = Some(RunError { code: code.to_owned(), message });
+    save(tx, before, &run)
 }
 
 /// The lane of a run; without its task, what the run itself says.

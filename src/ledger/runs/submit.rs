@@ -8,12 +8,12 @@ use crate::base::time::{Span, Time};
 use crate::ledger::outbox;
 use crate::model::delivery::{OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
-use crate::model::run::{Mirror, Run, Status};
+use crate::model::run::{Event, Mirror, Run, Status};
 use crate::model::task::{Delivery, Flush, Task};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
-use crate::store::kinds::{count, idem, run as run_rows, task as task_rows};
+use crate::store::kinds::{batch as batches, count, idem, run as run_rows, task as task_rows};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -128,6 +128,23 @@ pub fn create(tx: &mut Tx<'_>, mut command: Submit, task: &Task) -> Result<Recei
     Ok(Receipt { run, cached: false, flush: is_sync(task) })
 }
 
+/// Brings a run that was taken before now to where it would stand, had it come now: expired, due, in
+/// its stream. Gives the outbox row that it is to have, if any; the caller saves both.
+pub fn arrive(tx: &mut Tx<'_>, run: &mut Run) -> Result<Option<OutboxRow>, Stop> {
+    if run.expires_at.is_some_and(|at| at <= tx.now()) {
+        super::save::expire(run, tx.now()).map_err(super::save::refuse)?;
+        return Ok(None);
+    }
+    if run.status == Status::Delayed && run.due_at <= tx.now() {
+        run.step(Event::Due, tx.now()).map_err(super::save::refuse)?;
+    }
+    let task = task_rows::get(tx, &run.task)?.ok_or_else(|| no_task(&run.task))?;
+    if run.stream.is_some() && run.status == Status::Queued {
+        super::place::enqueue(tx, run)?;
+    }
+    Ok(run.stream.is_none().then(|| delivery_of(run, &task)))
+}
+
 /// The caller waits for the first delivery.
 pub fn is_sync(task: &Task) -> bool {
     task.push().is_some_and(|push| push.flush == Flush::Sync)
@@ -152,16 +169,32 @@ pub fn known(rows: &dyn Rows, command: &Submit, now: Time) -> Result<Option<Run>
     if now.since(binding.bound_at) >= IDEMPOTENCY_KEPT {
         return Ok(None);
     }
-    let Some(run) = run_rows::get(rows, binding.run)? else { return Ok(None) };
-    if binding.fingerprint != command.fingerprint {
-        return Err(Refusal::new(
-            Code::IdempotencyMismatch,
-            format!("idempotency key {} belongs to a run with another body", quote(key)),
-        )
-        .with_details(serde_json::json!({ "run": run.id }))
-        .into());
-    }
+    let Some(run) = run_rows::get(rows, binding.run)? else {
+        // Not yet a run: nobody can say whether it will be one.
+        return match batches::staged(rows, binding.run)? {
+            Some(_) => Err(held_by_batch(key).into()),
+            None => Ok(None),
+        };
+    };
+    same_body(&run, command, key)?;
     Ok(Some(run))
+}
+
+/// Refuses a key that belongs to a run with another body.
+pub fn same_body(run: &Run, command: &Submit, key: &str) -> Result<(), Refusal> {
+    if run.fingerprint == command.fingerprint {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::IdempotencyMismatch,
+        format!("idempotency key {} belongs to a run with another body", quote(key)),
+    )
+    .with_details(serde_json::json!({ "run": run.id })))
+}
+
+fn held_by_batch(key: &str) -> Refusal {
+    let message = format!("a batch that is being created holds idempotency key {}", quote(key));
+    Refusal::new(Code::InFlight, message).retry_after(Span::from_secs(1))
 }
 
 pub fn no_task(name: &Name) -> Refusal {

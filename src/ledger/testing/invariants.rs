@@ -43,6 +43,7 @@ pub fn check(rows: &dyn Rows) {
     check_lanes(rows, &facts);
     check_timers(rows, &facts);
     check_buffer(rows, &facts);
+    super::batches::check(rows, facts.all_runs());
     super::keys::check(rows);
     super::pull::check(rows, facts.runs.values());
 }
@@ -75,6 +76,10 @@ impl Facts {
             dead: letters,
             tasks: known.into_iter().map(|task| (task.name.to_string(), task)).collect(),
         }
+    }
+
+    fn all_runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().chain(self.buffered.values().map(|entry| &entry.run))
     }
 
     fn task(&self, name: &str) -> Option<&Task> {
@@ -123,8 +128,7 @@ fn check_run(facts: &Facts, run: &Run) {
 fn check_counters(rows: &dyn Rows, facts: &Facts) {
     let mut expected: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
     let mut add = |key: Key| *expected.entry(key.into_bytes()).or_default() += 1;
-    let waiting = facts.buffered.values().map(|entry| &entry.run);
-    for run in facts.runs.values().chain(waiting) {
+    for run in facts.all_runs() {
         add(count::all(run.status));
         add(count::task(&run.task, run.status));
         add(count::env(&run.org, &run.env, run.status));
@@ -153,6 +157,9 @@ fn check_counters(rows: &dyn Rows, facts: &Facts) {
                 *expected.entry(key.into_bytes()).or_default() += by;
             }
         }
+    }
+    for (key, by) in super::batches::counts(rows, facts.all_runs()) {
+        *expected.entry(key.into_bytes()).or_default() += by;
     }
     expected.extend(super::keys::expected_counts(rows));
     let totals = count::total(count::Total::Created).bytes()[..2].to_vec();

@@ -10,7 +10,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::base::id::RunId;
+use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::model::delivery::Timer;
@@ -42,6 +42,7 @@ impl Record for BufferedRow {
 struct PlaceRow {
     task: String,
     delayed: bool,
+    batch: Option<[u8; 16]>,
 }
 
 impl Record for PlaceRow {
@@ -53,6 +54,8 @@ impl Record for PlaceRow {
 pub struct Place {
     pub task: Name,
     pub status: Status,
+    /// Should its entry become unreadable, the batch can still be told that it lost a run.
+    pub batch: Option<Id>,
 }
 
 /// A run that waits in the buffer, and how its way out went so far.
@@ -169,7 +172,8 @@ pub fn enqueue(tx: &mut Tx<'_>, run: &Run) {
 }
 
 fn place_of(run: &Run) -> PlaceRow {
-    PlaceRow { task: run.task.to_string(), delayed: run.status == Status::Delayed }
+    let batch = run.batch.map(|(batch, _)| batch.0);
+    PlaceRow { task: run.task.to_string(), delayed: run.status == Status::Delayed, batch }
 }
 
 /// As what the entry in this place was counted, if that can be told.
@@ -186,7 +190,7 @@ pub fn place(
     let row: Option<PlaceRow> = found.and_then(|bytes| codec::decode(&bytes).ok());
     Ok(row.and_then(|row| {
         let status = if row.delayed { Status::Delayed } else { Status::Queued };
-        Some(Place { task: Name::new(&row.task).ok()?, status })
+        Some(Place { task: Name::new(&row.task).ok()?, status, batch: row.batch.map(Id) })
     }))
 }
 

@@ -1,11 +1,12 @@
 //! Counters that live in the write path, so that no page depends on a scan.
 
+use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::model::delivery::{Lane, RowState};
 use crate::model::run::Status;
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix};
-use crate::store::rows::{Rows, Span, first_key, read_count};
+use crate::store::rows::{Rows, Span, counter, first_key, read_count};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -23,6 +24,8 @@ mod scope {
     pub const CALLBACKS: u8 = 20;
     pub const BUFFER: u8 = 21;
     pub const BUFFER_ENV: u8 = 22;
+    pub const BATCH: u8 = 30;
+    pub const BATCH_OPEN: u8 = 31;
 }
 
 /// Runs of a status, in all.
@@ -131,6 +134,40 @@ pub fn buffered_envs(rows: &dyn Rows, limit: usize) -> Result<Vec<(Name, Name)>,
         scope::BUFFER_ENV,
         limit,
     )
+}
+
+/// Runs of a status of one batch.
+pub fn batch(batch: Id, status: Status) -> Key {
+    Key::new(Table::Count).u8(scope::BATCH).id(batch).u8(status as u8)
+}
+
+/// Runs of a batch that have not ended.
+pub fn batch_open(batch: Id) -> Key {
+    Key::new(Table::Count).u8(scope::BATCH_OPEN).id(batch)
+}
+
+/// How many runs of a batch stand where; statuses that count 0 are left out.
+pub fn batch_statuses(rows: &dyn Rows, id: Id) -> Result<Vec<(Status, u64)>, Fault> {
+    let mut found = Vec::new();
+    for status in Status::ALL {
+        let count = counter(rows, &batch(id, status))?;
+        if let Ok(count @ 1..) = u64::try_from(count) {
+            found.push((status, count));
+        }
+    }
+    Ok(found)
+}
+
+/// Moves the counters of the batch of a run.
+pub fn move_batch(tx: &mut Tx<'_>, id: Id, from: Option<Status>, to: Option<Status>) {
+    for (status, delta) in [(from, -1), (to, 1)] {
+        if let Some(status) = status {
+            tx.count(batch(id, status), delta);
+            if !status.is_final() {
+                tx.count(batch_open(id), delta);
+            }
+        }
+    }
 }
 
 /// Numbers that were given to keys and streams.

@@ -6,6 +6,7 @@
 //! teach it to read the old bytes, and write a new file beside the old ones with
 //! `TIDEGATE_GOLDEN=format-1-b cargo test --lib golden`.
 
+mod batch;
 mod buffer;
 mod fleet;
 mod streams;
@@ -45,6 +46,9 @@ const FLEET_SINCE: &str = "format-1-c";
 const BUFFER_SINCE: &str = "format-1-d";
 /// The first file in which they say what they are counted as, and who set what.
 const BUFFER_SAYS_MORE_SINCE: &str = "format-1-e";
+
+/// The first file that holds rows of batches.
+const BATCH_SINCE: &str = "format-1-e";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -251,6 +255,7 @@ fn written() -> Memory {
     streams::write(&mut tx);
     fleet::write(&mut tx);
     buffer::write(&mut tx);
+    batch::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -307,6 +312,9 @@ fn golden_rows_of_every_age_are_readable() {
         if path.file_name().unwrap() >= BUFFER_SINCE {
             let says_more = path.file_name().unwrap() >= BUFFER_SAYS_MORE_SINCE;
             buffer::check(&memory, says_more);
+        }
+        if path.file_name().unwrap() >= BATCH_SINCE {
+            batch::check(&memory);
         }
         ages += 1;
     }

@@ -36,18 +36,31 @@ fn key(org: &Name, env: &Name, text: &str) -> Key {
 }
 
 pub fn get(rows: &dyn Rows, org: &Name, env: &Name, text: &str) -> Result<Option<Binding>, Fault> {
-    Ok(load::<IdemRow>(rows, &key(org, env, text))?.map(|row| Binding {
+    load_at(rows, &key(org, env, text))
+}
+
+pub fn put(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str, binding: &Binding) {
+    put_at(tx, key(org, env, text), binding);
+}
+
+pub fn remove(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str) {
+    tx.remove(key(org, env, text));
+}
+
+/// Keys of other things than runs have the same rows in tables of their own.
+pub(super) fn load_at(rows: &dyn Rows, key: &Key) -> Result<Option<Binding>, Fault> {
+    Ok(load::<IdemRow>(rows, key)?.map(|row| Binding {
         run: Id(row.run),
         fingerprint: row.fingerprint,
         bound_at: Time(row.bound_at),
     }))
 }
 
-pub fn put(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str, binding: &Binding) {
+pub(super) fn put_at(tx: &mut Tx<'_>, key: Key, binding: &Binding) {
     let row = IdemRow {
         run: binding.run.0,
         fingerprint: binding.fingerprint,
         bound_at: binding.bound_at.0,
     };
-    tx.put(key(org, env, text), &row);
+    tx.put(key, &row);
 }

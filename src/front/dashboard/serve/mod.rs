@@ -6,6 +6,8 @@
 
 mod actions;
 mod attempts;
+mod batch;
+mod batches;
 mod buffer;
 mod buffer_concerns;
 mod buffer_settings;
@@ -46,6 +48,9 @@ pub fn routes() -> Router<Front> {
         .route("/runs/{id}/cancel", post(actions::cancel_run))
         .route("/runs/{id}/retry", post(actions::retry_run))
         .route("/runs/{id}/replay", post(actions::replay_run))
+        .route("/batches", get(batches::show))
+        .route("/batches/{id}", get(batch::show))
+        .route("/batches/{id}/cancel", post(batch::cancel))
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))

@@ -237,9 +237,11 @@ pub fn error_line(run: &Run) -> String {
 
 fn event_line(line: &Line, now: Time) -> EventLine {
     let (tone, icon) = match line.what.as_str() {
-        "exhausted" | "breaker_opened" | "endpoint_disabled" => (Tone::Red, "cross"),
+        "exhausted" | "breaker_opened" | "endpoint_disabled" | "batch_callback_failed" => {
+            (Tone::Red, "cross")
+        }
         "endpoint_failing" => (Tone::Yellow, "warn"),
-        "breaker_closed" | "endpoint_recovered" => (Tone::Green, "check"),
+        "breaker_closed" | "endpoint_recovered" | "batch_done" => (Tone::Green, "check"),
         _ => (Tone::Gray, "info"),
     };
     EventLine {

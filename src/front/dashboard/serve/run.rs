@@ -137,6 +137,7 @@ fn facts(run: &Run, task: Option<&Task>, has_row: bool, now: Time) -> RunFacts {
         parent: link(run.parent),
         replay_of: link(run.replay_of),
         batch: run.batch.map_or(String::new(), |(id, _)| id.to_string()),
+        batch_index: run.batch.map_or(String::new(), |(_, index)| index.to_string()),
         shard: run.shard.map_or(String::new(), |(id, index)| format!("{index} of {id}")),
         step: step_words(run),
     }

@@ -23,7 +23,7 @@ use crate::model::run::{Run, Status};
 use crate::model::task::Task;
 
 /// Names that are offered while typing, and tasks whose limits are looked up.
-const TASKS_MAX: usize = 1_000;
+pub const TASKS_MAX: usize = 1_000;
 
 pub async fn show(State(front): State<Front>, uri: Uri) -> Answer {
     let typed = Typed::of_query(uri.query());
@@ -68,6 +68,7 @@ fn as_typed(typed: &Typed) -> RunsFilter {
         org: typed.text("org"),
         env: typed.text("env"),
         tag: typed.text("tag"),
+        batch: typed.text("batch"),
         from: typed.text("from"),
         to: typed.text("to"),
         q: typed.text("q"),
@@ -81,6 +82,7 @@ fn is_everything(filter: &Filter) -> bool {
         && filter.org.is_none()
         && filter.env.is_none()
         && filter.tag.is_none()
+        && filter.batch.is_none()
         && filter.from.is_none()
         && filter.to.is_none()
         && filter.words.is_empty()
@@ -130,13 +132,20 @@ fn pager(filter: &RunsFilter, found: &Page, paged: bool) -> Pager {
     }
 }
 
-fn with_cursor(href: &str, cursor: &str) -> String {
+/// The next page of a list.
+pub fn with_cursor(href: &str, cursor: &str) -> String {
     let glue = if href.contains('?') { '&' } else { '?' };
     let query = text::link("", &[("cursor", cursor)]);
     format!("{href}{glue}{}", query.trim_start_matches('?'))
 }
 
-fn rows(front: &Front, runs: &[Run], tasks: &[Task], now: Time) -> Result<Vec<RunRow>, Refusal> {
+/// The rows of a table of runs.
+pub fn rows(
+    front: &Front,
+    runs: &[Run],
+    tasks: &[Task],
+    now: Time,
+) -> Result<Vec<RunRow>, Refusal> {
     runs.iter().map(|run| row(front, run, tasks, now)).collect()
 }
 

@@ -25,6 +25,7 @@ use crate::model::retry::Trouble;
 use crate::model::target::AllowList;
 use crate::store::open::{CACHE_BYTES, DataDir, open_dir};
 
+mod batches;
 mod buffer;
 mod streams;
 
@@ -166,6 +167,7 @@ async fn every_page_answers_without_data() {
     for path in [
         "/",
         "/runs",
+        "/batches",
         "/streams",
         "/workers",
         "/outbox",

@@ -94,6 +94,7 @@ prop_compose! {
             to: to.map(|ms| START.plus(Length(ms))),
             words: words.into_iter().map(str::to_owned).collect(),
             idempotency_key: key.map(str::to_owned),
+            batch: None,
         }
     }
 }

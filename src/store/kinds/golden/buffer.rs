@@ -81,7 +81,8 @@ pub fn check(rows: &dyn Rows, says_more: bool) {
     assert_eq!(buffered::dead(rows, 9).unwrap(), [(id(13), a_dead_one())]);
     for id in [id(11), id(12)] {
         let place = buffered::place(rows, (&run.org, &run.env), id).unwrap();
-        let told = Place { task: run.task.clone(), status: Status::Queued };
+        let batch = run.batch.map(|(batch, _)| batch);
+        let told = Place { task: run.task.clone(), status: Status::Queued, batch };
         assert_eq!(place, says_more.then_some(told));
     }
     let (set, file) = (settings::get(rows).unwrap().unwrap(), BufferSettings::default());
