@@ -12,8 +12,8 @@ use tidegate::base::id::{Id, RunId};
 use tidegate::ledger::batches::create::{Opening, Order};
 use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::runs::submit::Submit;
-use tidegate::model::batch::Batch;
-use tidegate::model::run::Run;
+use tidegate::model::run::Status;
+use tidegate::model::run::{Run, Status};
 use tidegate::store::fault::Fault;
 use tidegate::store::key::{Key, last_id};
 use tidegate::store::kinds::batch as rows;
@@ -286,7 +286,7 @@ pub fn staged(view: &dyn Rows) -> BTreeMap<RunId, Run> {
 }
 
 /// All or nothing; done if and only if all were made and have ended; called back once.
-pub fn check(view: &dyn Rows, runs: &BTreeMap<RunId, &Run>) {
+pub fn check(view: &dyn Rows, runs: &BTreeMap<RunId, &Run>, gone: &BTreeMap<RunId, Status>) {
     let mut staged: BTreeSet<RunId> = staged(view).into_keys().collect();
     let mut of: BTreeMap<Id, Vec<&Run>> = BTreeMap::new();
     for run in runs.values() {
@@ -305,15 +305,18 @@ pub fn check(view: &dyn Rows, runs: &BTreeMap<RunId, &Run>) {
         for item in own() {
             assert_eq!(staged.remove(&item.run), !ready(item.index), "{item:?} of {batch:?}");
             let run = runs.get(&item.run).filter(|run| run.batch == Some((id, item.index)));
-            assert_eq!(run.is_some(), ready(item.index), "{item:?} of {batch:?}");
+            let is_there = run.is_some() || gone.contains_key(&item.run);
+            assert_eq!(is_there, ready(item.index), "{item:?} of {batch:?}");
         }
-        assert_eq!(made.len(), own().filter(|item| ready(item.index)).count(), "{id}: runs");
+        let lost: Vec<_> = own().filter_map(|item| gone.get(&item.run)).collect();
+        let there = made.len() + lost.len();
+        assert_eq!(there, own().filter(|item| ready(item.index)).count(), "{id}: runs");
         if batch.sealed_at.is_some() {
             let indexes = items.iter().map(|item| item.index);
             assert!(indexes.eq(0..batch.items), "{id}: items");
             assert_eq!(own().count(), batch.total as usize, "{id}: total");
         }
-        let ended = made.iter().all(|run| run.status.is_final());
+        let ended = made.iter().map(|run| &run.status).chain(lost).all(|status| status.is_final());
         assert_eq!(batch.is_done(), batch.is_whole() && ended, "{id}: done");
         check_callback(view, &batch, runs);
     }
@@ -337,13 +340,24 @@ fn check_callback(view: &dyn Rows, batch: &Batch, runs: &BTreeMap<RunId, &Run>) 
     }
 }
 
-/// The counters of batches, and what they have taken of the buffer ahead of their entries.
-pub fn counts(view: &dyn Rows, runs: &BTreeMap<RunId, &Run>) -> Vec<(Key, i64)> {
+/// The counters of batches, and what they have taken of the buffer ahead of their entries. A run
+/// that nobody can read counts with the status that is known of it.
+pub fn counts(
+    view: &dyn Rows,
+    runs: &BTreeMap<RunId, &Run>,
+    gone: &BTreeMap<RunId, Status>,
+) -> Vec<(Key, i64)> {
+    let mut members: Vec<(Id, Status)> =
+        runs.values().filter_map(|run| Some((run.batch?.0, run.status))).collect();
+    for batch in all(view) {
+        let items = rows::items(view, batch.id, 0, usize::MAX).expect("the store can be read");
+        let own = items.iter().filter(|item| item.own);
+        members.extend(own.filter_map(|item| Some((batch.id, *gone.get(&item.run)?))));
+    }
     let mut counts = Vec::new();
-    for run in runs.values() {
-        let Some((batch, _)) = run.batch else { continue };
-        counts.push((count::batch(batch, run.status), 1));
-        if !run.status.is_final() {
+    for (batch, status) in members {
+        counts.push((count::batch(batch, status), 1));
+        if !status.is_final() {
             counts.push((count::batch_open(batch), 1));
         }
     }

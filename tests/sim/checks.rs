@@ -37,7 +37,7 @@ struct Picture<'a> {
     entries: Heads,
     /// Those of them whose head cannot be read, and these with the ones whose turn came.
     lost: Losses,
-    gone: BTreeSet<RunId>,
+    gone: BTreeMap<RunId, Status>,
     outbox: BTreeMap<Id, OutboxRow>,
     tasks: BTreeMap<Name, Task>,
 }
@@ -55,7 +55,7 @@ pub fn check(rows: &dyn Rows, unbound: bool) {
     picture.counters_equal_a_recount();
     picture.dead_letters_pair_up();
     picture.keys_bind_one_run(unbound);
-    batches::check(rows, &picture.all_runs());
+    batches::check(rows, &picture.all_runs(), &picture.gone);
     buffered::check(rows, &picture.entries, &picture.runs, &picture.outbox, &picture.lost);
     swept::check(rows);
     recount::check(rows, &picture.runs);
@@ -111,7 +111,8 @@ impl<'a> Picture<'a> {
         let tasks = tasks.into_iter().map(|task| (task.name.clone(), task)).collect();
         let (entries, lost) = buffered::read(rows);
         let dead = lost::dead(rows).expect("the store can be read");
-        let gone = lost.keys().chain(dead.keys()).copied().collect();
+        let waiting = lost.iter().map(|(id, lost)| (*id, lost.status));
+        let gone = waiting.chain(dead.keys().map(|id| (*id, Status::SystemFailure))).collect();
         Picture { rows, runs, entries, lost, gone, outbox, tasks }
     }
 
@@ -266,7 +267,7 @@ impl<'a> Picture<'a> {
         for timer in Timer::ALL.into_iter().filter(|timer| *timer != Timer::Again) {
             let timers = due::after(self.rows, timer, None, usize::MAX).expect("timers");
             // Nobody knows the timers of an entry that cannot be read; they ring in vain.
-            let known = timers.into_iter().filter(|(_, id)| !self.gone.contains(id));
+            let known = timers.into_iter().filter(|(_, id)| !self.gone.contains_key(id));
             found.extend(known.map(|(at, id)| (timer, at, id)));
         }
         let missing: Vec<_> = expected.difference(&found).collect();
@@ -283,7 +284,7 @@ impl<'a> Picture<'a> {
             *counts.entry(key.into_bytes()).or_default() += by;
         }
         let runs = self.all_runs();
-        for (key, by) in batches::counts(self.rows, &runs) {
+        for (key, by) in batches::counts(self.rows, &runs, &self.gone) {
             *counts.entry(key.into_bytes()).or_default() += by;
         }
         let mut add = |key: Key| *counts.entry(key.into_bytes()).or_default() += 1;
@@ -368,7 +369,7 @@ impl<'a> Picture<'a> {
                 assert!(unbound, "key {key} of {} is not bound", run.id);
                 continue;
             };
-            if !self.gone.contains(&binding.run) {
+            if !self.gone.contains_key(&binding.run) {
                 assert_eq!((binding.run, binding.fingerprint), (run.id, run.fingerprint));
             }
         }

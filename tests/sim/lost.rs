@@ -84,9 +84,9 @@ pub fn spoil(tx: &mut Tx<'_>, id: RunId, how: u8) -> Result<(), Fault> {
 }
 
 /// Bindings of keys that name one of them.
-pub fn bound(rows: &dyn Rows, lost: &BTreeSet<RunId>) -> usize {
+pub fn bound(rows: &dyn Rows, lost: &BTreeMap<RunId, Status>) -> usize {
     let all = collect(rows, &Span::prefix(&Key::new(Table::Idem)), usize::MAX);
     let all = all.expect("the store can be read");
     // Behind the version of the row stands the id.
-    all.iter().filter(|(_, row)| lost.iter().any(|id| row[2..].starts_with(&id.0))).count()
+    all.iter().filter(|(_, row)| lost.keys().any(|id| row[2..].starts_with(&id.0))).count()
 }
