@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
+pub mod deliveries;
 pub mod entries;
 pub mod fleet;
 pub mod intake;
@@ -18,6 +19,7 @@ pub mod pulse;
 pub mod receivers;
 pub mod requests;
 pub mod runs;
+pub mod shards;
 pub mod start;
 pub mod stream_pulse;
 pub mod streams;
@@ -25,6 +27,8 @@ pub mod tasks;
 pub mod upkeep;
 
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
@@ -48,6 +52,8 @@ pub struct Appliance {
     presence: Arc<presence::Presence>,
     gate: Arc<buffer_settings::GateKeeper>,
     flow: Arc<buffer_flow::Flow>,
+    /// Wakes the duty that gives shards their runs.
+    shards_wake: Arc<Notify>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -83,7 +89,8 @@ impl Appliance {
     ) -> Appliance {
         let (settings, gate) = (Arc::new(settings), Arc::new(gate));
         let (presence, flow) = (Arc::default(), Arc::default());
-        Appliance { handle, clock, settings, presence, gate, flow }
+        let shards_wake = Arc::default();
+        Appliance { handle, clock, settings, presence, gate, flow, shards_wake }
     }
 
     pub fn now(&self) -> Time {
