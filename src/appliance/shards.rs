@@ -27,8 +27,9 @@ pub use crate::ledger::shards::told::{
     ERRORS_TOLD_MAX, Filter, PAGE_MAX, SHARDS_PAGE_MAX, Told, ToldShard,
 };
 
-/// Shards that one transaction gives their runs: it holds the writer for some milliseconds.
-pub const SLICE_SHARDS_MAX: usize = 100;
+/// Shards that one transaction of a request gives their runs: it holds the writer for a few
+/// milliseconds.
+const SLICE_SHARDS_MAX: usize = 100;
 /// A request dispatches so many shards itself before it answers; what is more is left to the duty.
 pub const BY_REQUEST_MAX: usize = 500;
 /// How often a part of a plan is tried again while the queue of writes is full, and how long it
@@ -232,7 +233,7 @@ impl Appliance {
             .is_some_and(|head| head.phase == Phase::Dispatching);
         let mut slices = BY_REQUEST_MAX / SLICE_SHARDS_MAX;
         while more && slices > 0 {
-            match self.dispatch_slice(id).await {
+            match self.dispatch_slice(id, SLICE_SHARDS_MAX).await {
                 Ok(slice) => more = slice.more,
                 Err(refusal) => {
                     tracing::warn!(%refusal, "a request leaves its shards to the duty");
@@ -249,9 +250,9 @@ impl Appliance {
         Ok(Sharded { told: told::tell(&view, head).map_err(unreadable)?, cached })
     }
 
-    /// Gives the next shards of a sharded run their runs.
-    pub async fn dispatch_slice(&self, id: Id) -> Result<Slice, Refusal> {
-        self.call(move |tx| dispatch::dispatch(tx, id, SLICE_SHARDS_MAX)).await
+    /// Gives the next shards of a sharded run their runs, at most `most`.
+    pub async fn dispatch_slice(&self, id: Id, most: usize) -> Result<Slice, Refusal> {
+        self.call(move |tx| dispatch::dispatch(tx, id, most)).await
     }
 
     /// The sharded run that dispatch looks at after the given one.

@@ -149,6 +149,10 @@ async fn a35_partial_failure_is_told_and_resumed() {
     assert_eq!(whole["errors"][2]["code"], "conflict_type");
     // It outlives a restart, and a repeat that does not help.
     assert_eq!(world.post(URL, body.clone()).await.is(200)["error"], created["error"]);
+    let page = async |path: &str| String::from_utf8(world.get(path).await.body).unwrap();
+    let whole = page(&format!("/sharded-runs/{id}")).await;
+    assert!(whole.contains("3 of 3 shards failed to dispatch") && whole.contains(">Resume<"));
+    assert!(page("/sharded-runs").await.contains("3 of 3 shards failed to dispatch"));
     redis(&world, "DEL spoiled").await;
     let resumed = world.post(&format!("{URL}/{id}/resume"), json!({})).await.is(200);
     assert_eq!((&resumed["error"], &resumed["errors"]), (&Value::Null, &json!([])));
@@ -158,6 +162,7 @@ async fn a35_partial_failure_is_told_and_resumed() {
     );
     let again = world.post(&format!("{URL}/{id}/resume"), json!({})).await.is(200);
     assert_eq!(again["runs"], json!({ "queued": 3 }));
+    assert!(!page(&format!("/sharded-runs/{id}")).await.contains(">Resume<"));
 }
 
 async fn redis(world: &World, line: &str) {
@@ -219,7 +224,7 @@ async fn a31_a33_errors_of_shards_show_until_their_own_result() {
     assert_eq!((&again["cached"], &again["result"]), (&json!(true), &json!({ "ok": true })));
     let list = world.get(&format!("/v1/runs/{}/deliveries", runs[1])).await.is(200);
     assert_eq!(list["deliveries"].as_array().unwrap().len(), 1);
-    let (_, page) = (0, world.get(&format!("/runs/{}", runs[1])).await);
+    let page = world.get(&format!("/runs/{}", runs[1])).await;
     assert!(String::from_utf8(page.body).unwrap().contains("Deliveries"));
 }
 

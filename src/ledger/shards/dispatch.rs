@@ -107,20 +107,36 @@ fn give_run(
         tracing::error!(sharded_run = %head.id, shard = shard.index, "{message}");
         return Ok(Err(ShardError::new(ShardError::PLAN, ShardError::PLAN, message)));
     };
-    let made = tx.attempt(|tx| {
-        let task = task.ok_or_else(|| no_task(&head.task))?;
-        let mut command = command_of(head, shard, &items);
-        let body = std::mem::take(&mut command.body);
-        let mut run = submit::build(tx, command, &body, task);
-        run.shard = Some((head.id, shard.index));
-        let now = tx.now();
-        let run = submit::put_new(tx, run, &body, task)?;
-        save::link(tx, shard, run.id, now)?;
-        Ok(())
-    })?;
+    let made = match task {
+        None => Err(no_task(&head.task)),
+        // A stream may refuse its runs. Nothing refuses one that is pushed, and an overlay for each
+        // of so many would cost as much as the runs themselves.
+        Some(task) if task.push().is_none() => {
+            tx.attempt(|tx| make(tx, head, shard, &items, task))?
+        }
+        Some(task) => Ok(make(tx, head, shard, &items, task)?),
+    };
     Ok(made.map_err(|Refusal { code, message, .. }| {
         ShardError::new(ShardError::DISPATCH, code.as_str(), message)
     }))
+}
+
+/// Shard, run, delivery and link, together.
+fn make(
+    tx: &mut Tx<'_>,
+    head: &ShardedRun,
+    shard: &Shard,
+    items: &[u8],
+    task: &Task,
+) -> Result<(), Stop> {
+    let mut command = command_of(head, shard, items);
+    let body = std::mem::take(&mut command.body);
+    let mut run = submit::build(tx, command, &body, task);
+    run.shard = Some((head.id, shard.index));
+    let now = tx.now();
+    let run = submit::put_new(tx, run, &body, task)?;
+    save::link(tx, shard, run.id, now)?;
+    Ok(())
 }
 
 fn command_of(head: &ShardedRun, shard: &Shard, items: &[u8]) -> Submit {
