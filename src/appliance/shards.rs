@@ -8,9 +8,9 @@ use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::Span;
 use crate::ledger::runs::submit::no_task;
-use crate::ledger::shards::dispatch::{self, PAYLOAD_FRAME_BYTES};
+use crate::ledger::shards::dispatch;
 use crate::ledger::shards::plan::{
-    self, PLANNED_AT_ONCE_MAX, PLANNED_BYTES_MAX, Part, Plan, Planned,
+    self, PAYLOAD_FRAME_BYTES, PLANNED_AT_ONCE_MAX, PLANNED_BYTES_MAX, Part, Plan, Planned,
 };
 use crate::ledger::shards::{save, told};
 use crate::model::refusal::{Class, Code, Refusal};

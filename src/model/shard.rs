@@ -183,13 +183,16 @@ pub struct Shard {
     /// Its items.
     pub size: u32,
     pub state: ShardState,
+    /// The id that its run is given. What the run is to work on is kept under it from the plan on,
+    /// so that dispatch need not write that again.
+    pub planned_run: RunId,
     /// Its run; none before it is dispatched, and none once the run is forgotten.
     pub run: Option<RunId>,
     /// Set with its run and never taken back: a shard without a run that has this was dispatched.
     pub dispatched_at: Option<Time>,
     pub error: Option<ShardError>,
-    /// The run that it had, and how that ended, once it is forgotten.
-    pub former: Option<(RunId, Status)>,
+    /// How its run ended, once that is forgotten.
+    pub ended: Option<Status>,
 }
 
 impl Shard {

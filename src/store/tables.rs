@@ -54,8 +54,7 @@
 //! | ShardPlan | id | one whose plan is not complete; nobody sees it | until sealed or dropped |
 //! | ShardedOpen | id | nothing: shards of it are to be given runs | while so |
 //! | ShardedKey | kind, org, env or task or schedule, text | sharded run, fingerprint, when: a window or an idempotency key | with its sharded run |
-//! | Shard | sharded run, index | size, state, run, error | with its sharded run |
-//! | ShardItems | sharded run, index | its items as JSON text | until it has its run |
+//! | Shard | sharded run, index | size, state, id of its run, error; what the run works on is its Body | with its sharded run |
 //! | ShardOfRun | run id | sharded run, index | with its run |
 //! | ShardHeld | sharded run, index | nothing: its run could not be made | until resumed |
 //! | ShardError | sharded run, index | nothing: it has an error | while so |
@@ -130,7 +129,6 @@ tables! {
     ShardedOpen = 67,
     ShardedKey = 68,
     Shard = 69,
-    ShardItems = 70,
     ShardOfRun = 71,
     ShardHeld = 72,
     ShardError = 73,

@@ -279,24 +279,15 @@ fn items_of(parts: &[Part]) -> Vec<u64> {
     parts.iter().flat_map(read).collect()
 }
 
-/// The items of a sharded run: of each shard those in its run's payload, or those in its plan.
+/// The items of a sharded run, out of the payloads of its shards.
 fn all_items(rows: &dyn Rows, id: Id) -> Vec<u64> {
     let mut found = Vec::new();
     for shard in shard::list(rows, id, 0, usize::MAX).expect("shards can be read") {
-        let items: Vec<u64> = match shard.run {
-            Some(run) => {
-                let body = run_rows::body(rows, run).expect("a body can be read");
-                let text = body.payload.expect("the run of a shard has a payload");
-                let payload: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-                assert_eq!(payload["shard"]["index"], shard.index, "{run}: its shard");
-                serde_json::from_value(payload["items"].clone()).expect("numbers")
-            }
-            None => {
-                let text = shard::items(rows, id, shard.index).expect("items can be read");
-                serde_json::from_slice(&text.expect("a shard without a run has its items"))
-                    .expect("numbers")
-            }
-        };
+        let body = run_rows::body(rows, shard.planned_run).expect("a body can be read");
+        let text = body.payload.expect("a shard has its items, with or without a run");
+        let payload: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(payload["shard"]["index"], shard.index, "{id}: a shard and its payload");
+        let items: Vec<u64> = serde_json::from_value(payload["items"].clone()).expect("numbers");
         assert_eq!(items.len() as u32, shard.size, "size of shard {} of {id}", shard.index);
         found.extend(items);
     }

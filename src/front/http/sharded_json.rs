@@ -141,13 +141,12 @@ pub struct ShardJson {
 impl ShardJson {
     pub fn of(told: &ToldShard) -> ShardJson {
         let shard = &told.shard;
-        let former = shard.former.map(|(_, status)| status);
         ShardJson {
             index: shard.index,
             run: shard.run,
             size: shard.size,
             state: shard.state.as_str(),
-            run_status: told.run.as_ref().map(|run| run.status).or(former).map(|s| s.as_str()),
+            run_status: told.run.as_ref().map(|run| run.status).or(shard.ended).map(|s| s.as_str()),
             dispatched_at: shard.dispatched_at,
             error: shard.error.as_ref().map(|error| ErrorJson::of(error, Some(shard.index))),
         }

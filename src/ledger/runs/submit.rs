@@ -117,16 +117,17 @@ pub fn begin(tx: &Tx<'_>, command: &Submit) -> Result<Begun, Stop> {
 pub fn create(tx: &mut Tx<'_>, mut command: Submit, task: &Task) -> Result<Receipt, Stop> {
     let body = std::mem::take(&mut command.body);
     let run = build(tx, command, &body, task);
-    Ok(Receipt { run: put_new(tx, run, &body, task)?, cached: false, flush: is_sync(task) })
+    let run = line_up(tx, run, task)?;
+    put_input(tx, &run, &body);
+    Ok(Receipt { run, cached: false, flush: is_sync(task) })
 }
 
-/// Writes a run that was just built: with its input, and lined up for its agent or its workers.
-pub fn put_new(tx: &mut Tx<'_>, mut run: Run, body: &Body, task: &Task) -> Result<Run, Stop> {
+/// Writes a run that was just built, lined up for its agent or its workers; not its input.
+pub fn line_up(tx: &mut Tx<'_>, mut run: Run, task: &Task) -> Result<Run, Stop> {
     if run.stream.is_some() && run.status == Status::Queued {
         super::place::enqueue(tx, &mut run)?;
     }
     super::save::create(tx, &run);
-    put_input(tx, &run, body);
     if run.stream.is_none() {
         outbox::save::save(tx, None, Some(&delivery_of(&run, task)))?;
     }

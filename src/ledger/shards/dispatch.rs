@@ -2,6 +2,7 @@
 //! transaction. A shard that cannot be dispatched is held back with the reason, the others go on,
 //! and a resume tries the held ones again, and only these.
 
+use crate::base::hash::Fnv;
 use crate::base::id::Id;
 use crate::ledger::runs::submit::{self, Submit, no_task};
 use crate::model::notice::Notice;
@@ -10,6 +11,7 @@ use crate::model::shard::{Phase, Shard, ShardError, ShardedRun};
 use crate::model::task::Task;
 use crate::store::fault::Stop;
 use crate::store::kinds::count::{self, Total};
+use crate::store::kinds::run::{self as run_rows, Body};
 use crate::store::kinds::{shard as rows, sharded as heads, task as task_rows};
 use crate::store::tx::Tx;
 
@@ -39,8 +41,7 @@ pub fn dispatch(tx: &mut Tx<'_>, id: Id, most: usize) -> Result<Slice, Stop> {
     }
     let task = task_rows::get(tx, &head.task)?;
     let mut broken = false;
-    for index in next(tx, &mut head, most)? {
-        let shard = save::must_get(tx, id, index)?;
+    for shard in next(tx, &mut head, most)? {
         // One that has or had a run is never given another, however often it is come by.
         if !shard.wants_run() {
             continue;
@@ -79,12 +80,11 @@ pub fn dispatch(tx: &mut Tx<'_>, id: Id, most: usize) -> Result<Slice, Stop> {
 
 /// The shards whose turn it is: first those that dispatch never came to, then those that a resume
 /// asked for.
-fn next(tx: &Tx<'_>, head: &mut ShardedRun, most: usize) -> Result<Vec<u32>, Stop> {
+fn next(tx: &Tx<'_>, head: &mut ShardedRun, most: usize) -> Result<Vec<Shard>, Stop> {
     if head.next < head.shards {
-        let end = head.shards.min(head.next.saturating_add(most as u32));
-        let indexes = (head.next..end).collect();
-        head.next = end;
-        return Ok(indexes);
+        let found = rows::list(tx, head.id, head.next, most)?;
+        head.next = head.shards.min(head.next.saturating_add(most as u32));
+        return Ok(found);
     }
     let Some(from) = head.retry_from else { return Ok(Vec::new()) };
     let held = rows::held(tx, head.id, from, most)?;
@@ -92,7 +92,8 @@ fn next(tx: &Tx<'_>, head: &mut ShardedRun, most: usize) -> Result<Vec<u32>, Sto
         Some(last) if held.len() == most => last.checked_add(1),
         _ => None,
     };
-    Ok(held)
+    let shards = held.into_iter().map(|index| save::must_get(tx, head.id, index));
+    Ok(shards.collect::<Result<_, _>>()?)
 }
 
 /// Makes the run of a shard, or says why it cannot be made; then nothing of it is left.
@@ -102,19 +103,20 @@ fn give_run(
     shard: &Shard,
     task: Option<&Task>,
 ) -> Result<Result<(), ShardError>, Stop> {
-    let Some(items) = rows::items(tx, head.id, shard.index)? else {
+    let body = run_rows::body(tx, shard.planned_run)?;
+    if body.payload.is_none() {
         let message = format!("the items of shard {} are missing", shard.index);
         tracing::error!(sharded_run = %head.id, shard = shard.index, "{message}");
         return Ok(Err(ShardError::new(ShardError::PLAN, ShardError::PLAN, message)));
-    };
+    }
     let made = match task {
         None => Err(no_task(&head.task)),
         // A stream may refuse its runs. Nothing refuses one that is pushed, and an overlay for each
         // of so many would cost as much as the runs themselves.
         Some(task) if task.push().is_none() => {
-            tx.attempt(|tx| make(tx, head, shard, &items, task))?
+            tx.attempt(|tx| make(tx, head, shard, &body, task))?
         }
-        Some(task) => Ok(make(tx, head, shard, &items, task)?),
+        Some(task) => Ok(make(tx, head, shard, &body, task)?),
     };
     Ok(made.map_err(|Refusal { code, message, .. }| {
         ShardError::new(ShardError::DISPATCH, code.as_str(), message)
@@ -126,41 +128,28 @@ fn make(
     tx: &mut Tx<'_>,
     head: &ShardedRun,
     shard: &Shard,
-    items: &[u8],
+    body: &Body,
     task: &Task,
 ) -> Result<(), Stop> {
-    let mut command = command_of(head, shard, items);
-    let body = std::mem::take(&mut command.body);
-    let mut run = submit::build(tx, command, &body, task);
-    run.shard = Some((head.id, shard.index));
-    let now = tx.now();
-    let run = submit::put_new(tx, run, &body, task)?;
-    save::link(tx, shard, run.id, now)?;
-    Ok(())
-}
-
-fn command_of(head: &ShardedRun, shard: &Shard, items: &[u8]) -> Submit {
     let wishes = head.wishes.clone();
-    let payload = payload(items, head.id, shard.index, head.shards);
-    Submit {
+    let payload = body.payload.as_deref().unwrap_or_default();
+    let command = Submit {
+        fingerprint: Fnv::default().write_json(payload).finish(),
         tags: wishes.tags,
         priority: wishes.priority,
         ttl: wishes.ttl,
         max_attempts: wishes.max_attempts,
         concurrency_key: wishes.concurrency_key,
-        ..Submit::plain(head.task.clone(), head.org.clone(), head.env.clone(), Some(payload))
-    }
+        ..Submit::plain(head.task.clone(), head.org.clone(), head.env.clone(), None)
+    };
+    let mut run = submit::build(tx, command, body, task);
+    run.id = shard.planned_run;
+    run.shard = Some((head.id, shard.index));
+    let now = tx.now();
+    let run = submit::line_up(tx, run, task)?;
+    save::link(tx, shard, run.id, now)?;
+    Ok(())
 }
-
-/// What the run of a shard is given to work on.
-fn payload(items: &[u8], sharded: Id, index: u32, count: u32) -> Vec<u8> {
-    let frame =
-        format!(r#","shard":{{"sharded_run":"{sharded}","index":{index},"count":{count}}}}}"#);
-    [br#"{"items":"#, items, frame.as_bytes()].concat()
-}
-
-/// Bytes that a payload has beyond its items.
-pub const PAYLOAD_FRAME_BYTES: usize = 128;
 
 /// Lets dispatch try the shards again that it could not give their runs. Repeating it is harmless.
 pub fn resume(tx: &mut Tx<'_>, id: Id) -> Result<ShardedRun, Stop> {

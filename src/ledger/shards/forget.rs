@@ -22,7 +22,7 @@ pub fn forget_run(tx: &mut Tx<'_>, id: RunId) -> Result<bool, Stop> {
             let message = format!("a run that is `{status}` cannot be forgotten");
             return Err(Refusal::new(Code::NotAllowedInState, message).into());
         }
-        after.former = Some((id, run.status));
+        after.ended = Some(run.status);
     }
     rows::unlink(tx, id);
     save::save(tx, &before, &after);

@@ -15,6 +15,7 @@ use crate::model::shard::{
     Phase, SHARD_SIZE_DEFAULT, SHARD_SIZE_MAX, Shard, ShardState, ShardedRun, Wishes,
 };
 use crate::store::fault::Stop;
+use crate::store::kinds::run::{self as run_rows, Body};
 use crate::store::kinds::sharded::{self as heads, Unique};
 use crate::store::kinds::{count, shard as rows, task as task_rows};
 use crate::store::rows::Rows;
@@ -148,23 +149,35 @@ pub fn add(tx: &mut Tx<'_>, id: Id, from: u32, parts: Vec<Part>) -> Result<(), S
         return Err(Refusal::new(Code::Conflict, message).into());
     }
     for Part { size, text } in parts {
-        rows::put_items(tx, id, head.next, text);
         let shard = Shard {
             sharded: id,
             index: head.next,
             size,
             state: ShardState::Planned,
+            planned_run: tx.mint(),
             run: None,
             dispatched_at: None,
             error: None,
-            former: None,
+            ended: None,
         };
+        let payload = payload(&text, &head, shard.index);
+        run_rows::put_body(tx, shard.planned_run, &Body { payload: Some(payload), context: None });
         save::create(tx, &shard);
         head.next += 1;
     }
     heads::put(tx, &head);
     Ok(())
 }
+
+/// What the run of a shard is given to work on.
+fn payload(items: &[u8], head: &ShardedRun, index: u32) -> Vec<u8> {
+    let (id, count) = (head.id, head.shards);
+    let frame = format!(r#","shard":{{"sharded_run":"{id}","index":{index},"count":{count}}}}}"#);
+    [br#"{"items":"#, items, frame.as_bytes()].concat()
+}
+
+/// Bytes that a payload has beyond its items.
+pub const PAYLOAD_FRAME_BYTES: usize = 128;
 
 /// Makes a plan true. When another one of its window or key was faster, that is the one, and this
 /// plan is left to be discarded.

@@ -5,7 +5,7 @@ use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
 use crate::store::fault::{Fault, Stop};
-use crate::store::kinds::{count, shard as rows, sharded as heads};
+use crate::store::kinds::{count, run as run_rows, shard as rows, sharded as heads};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -28,6 +28,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Shard, after: &Shard) {
 pub fn discard(tx: &mut Tx<'_>, shard: &Shard) {
     tx.count(count::shards(shard.sharded, shard.state), -1);
     rows::remove(tx, shard);
+    run_rows::remove_body(tx, shard.planned_run);
 }
 
 /// Gives a shard its run. A run works on one shard, and a shard gets one run, whatever happens.
@@ -49,7 +50,6 @@ pub fn link(tx: &mut Tx<'_>, shard: &Shard, run: RunId, now: Time) -> Result<Sha
         ..shard.clone()
     };
     rows::link(tx, run, &after);
-    rows::remove_items(tx, shard.sharded, shard.index);
     save(tx, shard, &after);
     Ok(after)
 }

@@ -61,8 +61,9 @@ fn check_shard(view: &dyn Rows, head: &ShardedRun, shard: &Shard, runs: &BTreeMa
     let planned = shard.state == ShardState::Planned;
     assert_eq!(planned, shard.dispatched_at.is_none(), "{about}: when it was dispatched");
     assert!(!planned || shard.run.is_none(), "{about} has a run");
-    let items = rows::items(view, head.id, shard.index).unwrap();
-    assert_eq!(planned, items.is_some(), "{about}: its items");
+    let body = crate::store::kinds::run::body(view, shard.planned_run).unwrap();
+    assert!(body.payload.is_some(), "{about}: its items");
+    assert!(shard.run.is_none_or(|run| run == shard.planned_run), "{about}: the id of its run");
     assert_eq!(shard.state == ShardState::Failed, shard.error.is_some() && !planned, "{about}");
     if let Some(run) = shard.run {
         assert_eq!(runs[&run].shard, Some((head.id, shard.index)), "{about}: its run");
@@ -105,10 +106,7 @@ pub fn expected_counts(view: &dyn Rows, runs: &BTreeMap<Id, Run>) -> BTreeMap<Ve
     for head in all(view) {
         for shard in rows::list(view, head.id, 0, usize::MAX).unwrap() {
             add(count::shards(head.id, shard.state), 1);
-            let status = match (shard.run, shard.former) {
-                (Some(run), _) => Some(runs[&run].status),
-                (None, former) => former.map(|(_, status)| status),
-            };
+            let status = shard.run.map(|run| runs[&run].status).or(shard.ended);
             if let Some(status) = status {
                 add(count::sharded_runs(head.id, status), 1);
             }

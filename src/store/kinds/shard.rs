@@ -1,4 +1,4 @@
-//! Shards: their heads, their items, which run is whose, and which of them have an error.
+//! Shards: their heads, which run is whose, and which of them have an error.
 
 use bincode::{Decode, Encode};
 
@@ -36,10 +36,11 @@ impl ErrorRow {
 struct ShardRow {
     size: u32,
     state: u8,
-    run: Option<[u8; 16]>,
+    planned_run: [u8; 16],
+    has_run: bool,
     dispatched_at: Option<i64>,
     error: Option<ErrorRow>,
-    former: Option<([u8; 16], u8)>,
+    ended: Option<u8>,
 }
 
 impl Record for ShardRow {
@@ -64,10 +65,11 @@ pub fn put(tx: &mut Tx<'_>, before: Option<&Shard>, after: &Shard) {
     let row = ShardRow {
         size: after.size,
         state: after.state as u8,
-        run: after.run.map(|id| id.0),
+        planned_run: after.planned_run.0,
+        has_run: after.run.is_some(),
         dispatched_at: after.dispatched_at.map(|at| at.0),
         error: after.error.as_ref().map(ErrorRow::of),
-        former: after.former.map(|(id, status)| (id.0, status as u8)),
+        ended: after.ended.map(|status| status as u8),
     };
     tx.put(key(after.sharded, after.index), &row);
     let was = before.map_or((false, false), |shard| (shard.is_held(), shard.error.is_some()));
@@ -88,7 +90,6 @@ fn mark(tx: &mut Tx<'_>, table: Table, shard: &Shard, was: bool, is: bool) {
 /// Removes a shard of a plan that is given up.
 pub fn remove(tx: &mut Tx<'_>, shard: &Shard) {
     tx.remove(key(shard.sharded, shard.index));
-    remove_items(tx, shard.sharded, shard.index);
 }
 
 /// At most `limit` shards from the given one on, in order.
@@ -137,32 +138,18 @@ fn index_of(key: &[u8]) -> Result<u32, Fault> {
 }
 
 fn from_row(sharded: Id, index: u32, row: ShardRow) -> Result<Shard, Fault> {
-    let former = row.former.map(|(id, number)| {
-        super::word(Status::from_number(number), "status", number).map(|status| (Id(id), status))
-    });
+    let status = |number| super::word(Status::from_number(number), "status", number);
     Ok(Shard {
         sharded,
         index,
         size: row.size,
         state: super::word(ShardState::from_number(row.state), "state", row.state)?,
-        run: row.run.map(Id),
+        planned_run: Id(row.planned_run),
+        run: row.has_run.then_some(Id(row.planned_run)),
         dispatched_at: row.dispatched_at.map(Time),
         error: row.error.map(ErrorRow::into_error),
-        former: former.transpose()?,
+        ended: row.ended.map(status).transpose()?,
     })
-}
-
-/// The items of a shard, as the text of a JSON array.
-pub fn items(rows: &dyn Rows, sharded: Id, index: u32) -> Result<Option<Vec<u8>>, Fault> {
-    rows.get(of(Table::ShardItems, sharded).u32(index).bytes())
-}
-
-pub fn put_items(tx: &mut Tx<'_>, sharded: Id, index: u32, text: Vec<u8>) {
-    tx.put_raw(of(Table::ShardItems, sharded).u32(index), text);
-}
-
-pub fn remove_items(tx: &mut Tx<'_>, sharded: Id, index: u32) {
-    tx.remove(of(Table::ShardItems, sharded).u32(index));
 }
 
 /// Which shard a run works on.

@@ -149,8 +149,7 @@ fn error_row(shard: &Shard) -> Option<ErrorRow> {
 
 fn shard_row(told: &ToldShard, now: Time) -> ShardRow {
     let shard = &told.shard;
-    let former = shard.former.map(|(_, status)| status);
-    let status = told.run.as_ref().map(|run| run.status).or(former);
+    let status = told.run.as_ref().map(|run| run.status).or(shard.ended);
     ShardRow {
         index: u64::from(shard.index),
         state: Badge::shard(shard.state.as_str(), shard.is_held()),

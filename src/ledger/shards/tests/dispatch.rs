@@ -138,6 +138,7 @@ fn a36_one_run_works_on_one_shard() {
     let shards = world.shards(id);
     let run = shards[0].run.unwrap();
     let now = world.now;
+    assert_eq!(run, shards[0].planned_run);
     // The same run on a second shard, and a second run on the same shard.
     assert_refused(world.act(|tx| save::link(tx, &shards[1], run, now)), Code::Conflict);
     let other = world.submit("triage");
@@ -228,7 +229,8 @@ fn unreadable_plans_stop_and_say_so() {
     world.checking = false;
     world
         .act(|tx| {
-            rows::remove_items(tx, id, 1);
+            let planned_run = save::must_get(tx, id, 1)?.planned_run;
+            crate::store::kinds::run::remove_body(tx, planned_run);
             Ok(())
         })
         .unwrap();

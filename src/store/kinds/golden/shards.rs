@@ -54,10 +54,11 @@ fn a_shard() -> Shard {
         index: 7,
         size: 5,
         state: ShardState::Failed,
+        planned_run: id(23),
         run: Some(id(23)),
         dispatched_at: Some(Time(1_011)),
         error: Some(an_error()),
-        former: None,
+        ended: None,
     }
 }
 
@@ -67,8 +68,8 @@ fn a_held_one() -> Shard {
 }
 
 fn a_forgotten_one() -> Shard {
-    let former = Some((id(24), Status::Completed));
-    Shard { index: 9, state: ShardState::Delivered, run: None, error: None, former, ..a_shard() }
+    let ended = Some(Status::Completed);
+    Shard { index: 9, state: ShardState::Delivered, run: None, error: None, ended, ..a_shard() }
 }
 
 fn a_result() -> Delivered {
@@ -102,7 +103,6 @@ pub fn write(tx: &mut Tx<'_>) {
     for of in [a_shard(), a_held_one(), a_forgotten_one()] {
         shard::put(tx, None, &of);
     }
-    shard::put_items(tx, id(21), 8, b"[1,2]".to_vec());
     shard::link(tx, id(23), &a_shard());
     delivered::put(tx, id(23), &a_result());
     delivered::put(tx, id(23), &a_bad_one());
@@ -130,7 +130,6 @@ pub fn check(rows: &dyn Rows) {
     assert_eq!(shard::list(rows, sharded_id, 0, 9).unwrap(), all);
     assert_eq!(shard::with_error(rows, sharded_id, 0, 9).unwrap(), all[..2]);
     assert_eq!(shard::held(rows, sharded_id, 0, 9).unwrap(), [8]);
-    assert_eq!(shard::items(rows, sharded_id, 8).unwrap(), Some(b"[1,2]".to_vec()));
     assert_eq!(shard::of_run(rows, id(23)).unwrap(), Some((sharded_id, 7)));
     assert_eq!(delivered::list(rows, id(23), 9).unwrap(), [a_result(), a_bad_one()]);
     assert_eq!(delivered::get(rows, id(23), "verdict", "2").unwrap(), Some(a_bad_one()));
