@@ -13,12 +13,14 @@
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
-//!                    batches (ends what was begun: making, canceling, clearing away)
+//!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
+//!                    shards their runs)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
-//!                    drain, sweep, settings), batches (create, make, discard, cancel, finish);
-//!                    ask: questions
+//!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
+//!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
+//!                    forget); ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -30,8 +32,8 @@
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
-//!                    stopped, crashed), refusal (every expected no)
-//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns
+//!                    stopped, crashed), shard (a large run in parts), refusal (every expected no)
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.
@@ -60,6 +62,11 @@
 //! made. Before the seal it can be given up and leaves nothing, behind it a duty ends what its caller
 //! did not. `runs::save` moves its counters, and `batches::finish` writes that it is done, and its
 //! callback, in the transaction of its last run.
+//!
+//! A sharded run is planned under a head that nobody sees, part by part, until a last transaction
+//! seals it. `work::shards` then gives shards their runs in slices; shard, run, delivery and link are
+//! one transaction. `runs::save` tells `shards::follow` of every change of a run's status, so that
+//! shards, their counters and the whole change with it.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

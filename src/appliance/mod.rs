@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
+pub mod deliveries;
 pub mod entries;
 pub mod fleet;
 pub mod intake;
@@ -19,6 +20,7 @@ pub mod pulse;
 pub mod receivers;
 pub mod requests;
 pub mod runs;
+pub mod shards;
 pub mod start;
 pub mod stream_pulse;
 pub mod streams;
@@ -26,6 +28,8 @@ pub mod tasks;
 pub mod upkeep;
 
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
@@ -53,6 +57,8 @@ pub struct Parts {
     gate: buffer_settings::GateKeeper,
     flow: buffer_flow::Flow,
     creating: Arc<batches::Creating>,
+    /// Wakes the duty that gives shards their runs.
+    shards_wake: Arc<Notify>,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -94,8 +100,9 @@ impl Appliance {
         settings: Settings,
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
-        let (presence, flow, creating) = Default::default();
-        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow, creating }))
+        let (presence, flow, creating, shards_wake) = Default::default();
+        let parts = Parts { handle, clock, settings, presence, gate, flow, creating, shards_wake };
+        Appliance(Arc::new(parts))
     }
 
     pub fn now(&self) -> Time {

@@ -55,6 +55,15 @@
 //! | BatchRun | batch id, index, run id | nothing, or a mark that the run was there before | with its batch |
 //! | BatchKey | org, env, key | batch id, fingerprint, when | its time, then overwritten |
 //! | BatchWork | batch id | nothing: a duty goes on with it | while there is work |
+//! | ShardedRun | id | a run that is split into shards | until retention |
+//! | ShardPlan | id | one whose plan is not complete; nobody sees it | until sealed or dropped |
+//! | ShardedOpen | id | nothing: shards of it are to be given runs | while so |
+//! | ShardedKey | kind, org, env or task or schedule, text | sharded run, fingerprint, when: a window or an idempotency key | with its sharded run |
+//! | Shard | sharded run, index | size, state, id of its run, error; what the run works on is its Body | with its sharded run |
+//! | ShardOfRun | run id | sharded run, index | with its run |
+//! | ShardHeld | sharded run, index | nothing: its run could not be made | until resumed |
+//! | ShardError | sharded run, index | nothing: it has an error | while so |
+//! | Delivered | run id, kind, key | a result or an error that its agent delivered | with its sharded run, or its run |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -125,6 +134,15 @@ tables! {
     BatchRun = 62,
     BatchKey = 63,
     BatchWork = 64,
+    ShardedRun = 65,
+    ShardPlan = 66,
+    ShardedOpen = 67,
+    ShardedKey = 68,
+    Shard = 69,
+    ShardOfRun = 71,
+    ShardHeld = 72,
+    ShardError = 73,
+    Delivered = 74,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

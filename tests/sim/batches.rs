@@ -12,7 +12,7 @@ use tidegate::base::id::{Id, RunId};
 use tidegate::ledger::batches::create::{Opening, Order};
 use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::runs::submit::Submit;
-use tidegate::model::run::Status;
+use tidegate::model::batch::Batch;
 use tidegate::model::run::{Run, Status};
 use tidegate::store::fault::Fault;
 use tidegate::store::key::{Key, last_id};

@@ -24,6 +24,7 @@ use crate::buffered::{self, Losses};
 use crate::lost::{self, Lost};
 use crate::recount;
 use crate::reference::check_keys;
+use crate::sharded;
 use crate::slice::Heads;
 use crate::swept;
 
@@ -59,6 +60,7 @@ pub fn check(rows: &dyn Rows, unbound: bool) {
     buffered::check(rows, &picture.entries, &picture.runs, &picture.outbox, &picture.lost);
     swept::check(rows);
     recount::check(rows, &picture.runs);
+    sharded::check(rows, &picture.runs);
 }
 
 /// Runs that are not final.
@@ -280,7 +282,9 @@ impl<'a> Picture<'a> {
 
     fn counters_equal_a_recount(&self) {
         let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        for (key, by) in buffered::counts(&self.entries, &self.lost) {
+        let of_shards = sharded::counts(self.rows, &self.runs);
+        let of_buffer = buffered::counts(&self.entries, &self.lost);
+        for (key, by) in of_buffer.into_iter().chain(of_shards) {
             *counts.entry(key.into_bytes()).or_default() += by;
         }
         let runs = self.all_runs();

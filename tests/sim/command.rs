@@ -24,12 +24,16 @@ use tidegate::ledger::outbox::{endpoints, pauses, revive};
 use tidegate::ledger::runs::report::{self, Reported};
 use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
 use tidegate::ledger::runs::{cancel, edit, replay};
+use tidegate::ledger::shards::deliver::{Delivery, Taken, deliver};
+use tidegate::ledger::shards::dispatch;
+use tidegate::ledger::shards::plan::{self as shards, Part, Plan, Planned};
 use tidegate::ledger::streams::requeue::{Lost, give_back};
 use tidegate::ledger::tasks::register;
 use tidegate::model::buffer::{BufferSettings, OrgPatch, Patch};
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
 use tidegate::model::run::{Run, RunError};
+use tidegate::model::shard::ShardedRun;
 use tidegate::model::signature::Secret;
 use tidegate::model::task::Task;
 use tidegate::store::fault::Stop;
@@ -99,6 +103,15 @@ pub enum Command {
     /// A slice of the duty.
     GoOnBatch(Id, usize),
     CancelBatch(Id, usize),
+    /// A whole sharded run at once.
+    Plan(Box<Plan>, Vec<Part>),
+    BeginPlan(Box<Plan>),
+    AddToPlan(Id, u32, Vec<Part>),
+    SealPlan(Id),
+    DiscardPlan(Id),
+    DispatchShards(Id, usize),
+    ResumeSharded(Id),
+    Deliver(RunId, Delivery),
 }
 
 /// What an accepted command says.
@@ -122,6 +135,12 @@ pub enum Said {
     Opened(Opening),
     /// Whether there is more to do.
     More(bool),
+    Planned(Box<Planned>),
+    /// Whether there is more of the plan.
+    Discarded(bool),
+    Dispatched(dispatch::Slice),
+    Resumed(Box<ShardedRun>),
+    Taken(Box<Taken>),
     Done,
 }
 
@@ -226,6 +245,18 @@ impl Command {
             Command::CancelBatch(id, most) => {
                 batch_cancel::request(tx, id, None, "api", most).map(|_| Said::Done)?
             }
+            Command::Plan(plan, parts) => Said::Planned(Box::new(shards::plan(tx, *plan, parts)?)),
+            Command::BeginPlan(plan) => Said::Planned(Box::new(shards::begin(tx, *plan)?)),
+            Command::AddToPlan(id, from, parts) => {
+                shards::add(tx, id, from, parts).map(|()| Said::Done)?
+            }
+            Command::SealPlan(id) => Said::Planned(Box::new(shards::seal(tx, id)?)),
+            Command::DiscardPlan(id) => Said::Discarded(shards::discard(tx, id)?),
+            Command::DispatchShards(id, most) => {
+                Said::Dispatched(dispatch::dispatch(tx, id, most)?)
+            }
+            Command::ResumeSharded(id) => Said::Resumed(Box::new(dispatch::resume(tx, id)?)),
+            Command::Deliver(run, delivery) => Said::Taken(Box::new(deliver(tx, run, delivery)?)),
         })
     }
 
@@ -320,6 +351,14 @@ impl Said {
             Said::Swept(pass) => format!("{pass:?}"),
             Said::Opened(opening) => format!("{opening:?}"),
             Said::More(more) => format!("more {more}"),
+            Said::Planned(planned) => {
+                let head = &planned.head;
+                format!("{} {} cached {}", head.id, head.phase.as_str(), planned.cached)
+            }
+            Said::Resumed(head) => format!("{} of them held", head.held),
+            Said::Discarded(more) => format!("discarded, more {more}"),
+            Said::Dispatched(slice) => format!("{slice:?}"),
+            Said::Taken(taken) => format!("{:?} cached {}", taken.delivered.error, taken.cached),
             Said::Done => "done".to_owned(),
         }
     }

@@ -28,6 +28,8 @@ mod receivers;
 mod recount;
 mod reference;
 mod shape;
+mod sharded;
+mod sharding;
 mod slice;
 mod stories;
 mod streams;
@@ -49,11 +51,11 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// From so many seeds on they must have met everything that the buffer and batches do.
+/// From so many seeds on they must have met everything that buffer, batches and shards do.
 const SEEDS_THAT_MEET: u64 = 100;
 
 /// Lives one seed; a failure says how to see it again.
-fn live(seed: u64) -> ((u64, u64), Met, batches::Met) {
+fn live(seed: u64) -> ((u64, u64), Met, batches::Met, sharding::Met) {
     let mut world = World::new(seed);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.run(TURNS))) {
         eprintln!(
@@ -66,7 +68,7 @@ fn live(seed: u64) -> ((u64, u64), Met, batches::Met) {
     if setting("TIDEGATE_SIM_SEED").is_some() {
         println!("{}", world.trace.to_text());
     }
-    (world.hash(), world.burst.met, world.batches.met)
+    (world.hash(), world.burst.met, world.batches.met, world.sharding.met)
 }
 
 #[test]
@@ -78,21 +80,23 @@ fn seeds_keep_every_promise() {
     let from = setting("TIDEGATE_SIM_FROM").unwrap_or(0);
     let seeds = setting("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let (mut failed, mut met) = (Vec::new(), Met::default());
-    let mut of_batches = batches::Met::default();
+    let (mut of_batches, mut of_shards) = (batches::Met::default(), sharding::Met::default());
     for seed in from..from + seeds {
         match catch_unwind(|| live(seed)) {
-            Ok((_, by_seed, batches)) => {
+            Ok((_, by_seed, batches, shards)) => {
                 met.add(&by_seed);
                 of_batches.add(&batches);
+                of_shards.add(shards);
             }
             Err(_) => failed.push(seed),
         }
         assert!(failed.len() < 10, "too many seeds failed: {failed:?}");
     }
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    println!("{met:?} {of_batches:?}");
-    let enough = met.is_enough() && of_batches.is_enough();
-    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {met:?} {of_batches:?}");
+    let met_all = format!("{met:?} {of_batches:?} {of_shards:?}");
+    println!("{met_all}");
+    let enough = met.is_enough() && of_batches.is_enough() && of_shards.is_enough();
+    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {met_all}");
 }
 
 #[test]

@@ -19,6 +19,8 @@
 //! - the gate follows what people set, and the stale sweep counts what a recount counts;
 //! - a batch that was told of is there with all of its runs, any other one whole or not at all; it is
 //!   done when they have ended, and called back once;
+//! - a sharded run that was told of has all its items in order, each in one run or in its plan, a
+//!   window has one, a valid delivery stays, and of a plan that was not sealed nothing is left;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -47,6 +49,7 @@ use crate::mix::{Mix, once_in, one};
 use crate::receivers::Receivers;
 use crate::reference::Reference;
 use crate::shape::Shape;
+use crate::sharding::Sharding;
 use crate::streams::Streams;
 use crate::trace::Trace;
 use crate::workers::{self, Workers};
@@ -88,6 +91,9 @@ pub enum Turn {
     Batch,
     BatchDuty,
     CancelBatch,
+    Shard,
+    Dispatch,
+    Deliver,
 }
 
 /// Who waits for an answer.
@@ -102,6 +108,10 @@ pub enum Who {
     Batcher,
     /// The duty that empties the burst buffer.
     Drainer,
+    /// A request that writes a plan in parts.
+    Planner,
+    /// The duty that gives shards their runs.
+    Dispatcher,
     /// One of the other duties.
     Duty,
 }
@@ -119,6 +129,7 @@ pub struct World {
     pub workload: Workload,
     pub burst: Burst,
     pub batches: Batches,
+    pub sharding: Sharding,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -165,6 +176,8 @@ impl World {
         always.extend(burst.turns(shape));
         let batches = Batches::random(&mut entropy);
         always.extend(batches.turns());
+        let sharding = Sharding::random(&mut entropy);
+        always.extend(sharding.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -186,6 +199,7 @@ impl World {
             workload,
             burst,
             batches,
+            sharding,
             streams,
             workers,
             floors,
@@ -273,6 +287,9 @@ impl World {
             Turn::Batch => self.begin_batch(),
             Turn::BatchDuty => self.batch_duty(),
             Turn::CancelBatch => self.cancel_batch(),
+            Turn::Shard => self.shard(),
+            Turn::Dispatch => self.dispatch_shards(),
+            Turn::Deliver => self.deliver(),
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::batches::BatchJson;
-use super::body::{BatchBody, parse};
+use super::body::{LargeBytes, parse};
 use super::error::Answer;
 use super::runs_create::{self as checks, CreateRun};
 use super::state::Front;
@@ -63,7 +63,7 @@ pub struct CreatedJson {
 pub async fn create(
     State(front): State<Front>,
     headers: HeaderMap,
-    BatchBody(bytes): BatchBody,
+    LargeBytes { bytes, room: _room }: LargeBytes,
 ) -> Answer {
     let payload_max = front.appliance.settings().payload_bytes_max;
     // So many items take long enough to read that others would wait for it.

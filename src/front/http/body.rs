@@ -5,17 +5,20 @@ use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::deadline::BodyTooSlow;
 use super::error::Error;
 use crate::base::text::cut;
+use crate::base::time::Span;
 use crate::model::refusal::{Code, Refusal};
 
 /// Largest request body, in bytes: payload, context and metadata together and their frame.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Largest body that holds a batch.
-pub const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Largest body of a list of many items, and how many above the usual limit are read at once.
+pub const LARGE_BODY_BYTES_MAX: usize = 16 << 20;
+const LARGE_BODIES_MAX: usize = 4;
 
 /// Most bytes of a body over the limit that are read and thrown away; the time for it is bounded
 /// by the server's limit for a whole body.
@@ -46,22 +49,60 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalBody<T> {
     }
 }
 
-/// The bytes of a body that holds a batch, bounded by [`BATCH_BYTES_MAX`].
-pub struct BatchBody(pub Bytes);
+/// The bytes of a body with many items. Few of those that are larger than other bodies are taken at
+/// once, so that they never fill the memory together.
+pub struct LargeBytes {
+    pub bytes: Bytes,
+    /// Kept until they are done with.
+    pub room: Option<SemaphorePermit<'static>>,
+}
 
-impl<S: Send + Sync> FromRequest<S> for BatchBody {
+/// Like [`JsonBody`], over [`LargeBytes`].
+pub struct LargeBody<T> {
+    pub value: T,
+    /// Kept until the value is done with.
+    pub room: Option<SemaphorePermit<'static>>,
+}
+
+static LARGE_BODIES: Semaphore = Semaphore::const_new(LARGE_BODIES_MAX);
+
+impl<S: Send + Sync> FromRequest<S> for LargeBytes {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &S) -> Result<BatchBody, Error> {
-        Ok(BatchBody(read(request, BATCH_BYTES_MAX).await?))
+    async fn from_request(request: Request, _: &S) -> Result<LargeBytes, Error> {
+        let is_small = declared(&request).is_some_and(|length| length <= BODY_BYTES_MAX);
+        let room = match is_small {
+            true => None,
+            false => Some(LARGE_BODIES.try_acquire().map_err(|_| crowded())?),
+        };
+        Ok(LargeBytes { bytes: read(request, LARGE_BODY_BYTES_MAX).await?, room })
     }
 }
 
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for LargeBody<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<LargeBody<T>, Error> {
+        let LargeBytes { bytes, room } = LargeBytes::from_request(request, state).await?;
+        Ok(LargeBody { value: parse(&bytes)?, room })
+    }
+}
+
+fn crowded() -> Refusal {
+    let message = format!(
+        "{LARGE_BODIES_MAX} bodies of more than {BODY_BYTES_MAX} bytes, or of unknown length, are \
+         being read already; nothing was done"
+    );
+    Refusal::new(Code::Busy, message).retry_after(Span::from_secs(1))
+}
+
+fn declared(request: &Request) -> Option<usize> {
+    let header = request.headers().get(http::header::CONTENT_LENGTH)?;
+    header.to_str().ok()?.parse().ok()
+}
+
 async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Refusal> {
-    let declared = request
-        .headers()
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared = declared(&request);
     let asks_first = request.headers().contains_key(http::header::EXPECT);
     let mut body = request.into_body();
     if declared.is_some_and(|length| length > bytes_max) {

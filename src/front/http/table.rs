@@ -3,6 +3,7 @@
 
 mod batches;
 mod buffer;
+mod shards;
 mod streams;
 
 use axum::routing::{delete, get, post, put};
@@ -50,6 +51,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A batch is up to 10,000 runs that are created together, all or none, with one state.",
     ),
     (
+        "sharded-runs",
+        "Sharded runs",
+        "A large piece of work, cut into shards of which each is one run; and what agents deliver of runs.",
+    ),
+    (
         "streams",
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
@@ -75,12 +81,18 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 
 /// Every operation.
 pub const OPERATIONS: &[Operation] = &joined::<
-    { MAIN.len() + batches::BATCHES.len() + streams::STREAMS.len() + buffer::BUFFER.len() },
+    {
+        MAIN.len()
+            + batches::BATCHES.len()
+            + shards::SHARDS.len()
+            + streams::STREAMS.len()
+            + buffer::BUFFER.len()
+    },
 >();
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, batches::BATCHES, streams::STREAMS, buffer::BUFFER];
+    let parts = [MAIN, batches::BATCHES, shards::SHARDS, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {

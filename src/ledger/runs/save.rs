@@ -5,6 +5,7 @@
 
 use crate::base::time::Time;
 use crate::ledger::batches;
+use crate::ledger::shards::follow;
 use crate::model::delivery::{Lane, Line, Timer};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
@@ -34,6 +35,7 @@ pub fn count_new(tx: &mut Tx<'_>, run: &Run) {
     if let Some((batch, _)) = run.batch {
         count::move_batch(tx, batch, None, Some(run.status));
     }
+    follow::created(tx, run);
     tx.notify(Notice::Run(run.id));
 }
 
@@ -56,7 +58,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     run_rows::put(tx, after);
     if before.status != after.status {
         run_index::move_status(tx, after.id, before.status, after.status);
-        count_move(tx, before, after);
+        count_move(tx, before, after)?;
     }
     set_timers(tx, Some(before), after);
     match (before.status.holds_slot(), after.status.holds_slot()) {
@@ -83,20 +85,21 @@ fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop>
         run_index::add(tx, after);
     }
     if before.status != after.status {
-        count_move(tx, before, after);
+        count_move(tx, before, after)?;
     }
     set_timers(tx, Some(before), after);
     tx.notify(Notice::Run(after.id));
     batches::finish::moved(tx, before, after)
 }
 
-fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) {
+fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     let of = (&after.task, &after.org, &after.env);
     count::move_status(tx, of, Some(before.status), Some(after.status));
     count_totals(tx, before.status, after.status);
     if let Some((batch, _)) = after.batch {
         count::move_batch(tx, batch, Some(before.status), Some(after.status));
     }
+    follow::moved(tx, before.status, after)
 }
 
 /// Sets the timers of a run, and clears those that it had.

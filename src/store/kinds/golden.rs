@@ -9,6 +9,7 @@
 mod batch;
 mod buffer;
 mod fleet;
+mod shards;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -44,11 +45,9 @@ const STREAMS_SINCE: &str = "format-1-b";
 const FLEET_SINCE: &str = "format-1-c";
 /// The first file that holds rows of the burst buffer.
 const BUFFER_SINCE: &str = "format-1-d";
-/// The first file in which they say what they are counted as, and who set what.
-const BUFFER_SAYS_MORE_SINCE: &str = "format-1-e";
-
-/// The first file that holds rows of batches.
-const BATCH_SINCE: &str = "format-1-e";
+/// The first file in which they say what they are counted as, and who set what; and that holds rows
+/// of batches and of sharded runs.
+const BATCHES_SINCE: &str = "format-1-e";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -256,6 +255,7 @@ fn written() -> Memory {
     fleet::write(&mut tx);
     buffer::write(&mut tx);
     batch::write(&mut tx);
+    shards::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -310,11 +310,12 @@ fn golden_rows_of_every_age_are_readable() {
             fleet::check(&memory);
         }
         if path.file_name().unwrap() >= BUFFER_SINCE {
-            let says_more = path.file_name().unwrap() >= BUFFER_SAYS_MORE_SINCE;
+            let says_more = path.file_name().unwrap() >= BATCHES_SINCE;
             buffer::check(&memory, says_more);
         }
-        if path.file_name().unwrap() >= BATCH_SINCE {
+        if path.file_name().unwrap() >= BATCHES_SINCE {
             batch::check(&memory);
+            shards::check(&memory);
         }
         ages += 1;
     }

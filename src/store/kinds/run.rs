@@ -240,6 +240,7 @@ pub fn put_body(tx: &mut Tx<'_>, id: RunId, body: &Body) {
     }
 }
 
+/// Removes what a run was to work on that was never made.
 pub fn remove_body(tx: &mut Tx<'_>, id: RunId) {
     tx.remove(Key::new(Table::Body).id(id));
 }

@@ -22,6 +22,7 @@ mod outbox_row;
 mod overview;
 mod run;
 mod runs;
+mod sharded;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -51,6 +52,9 @@ pub fn routes() -> Router<Front> {
         .route("/batches", get(batches::show))
         .route("/batches/{id}", get(batch::show))
         .route("/batches/{id}/cancel", post(batch::cancel))
+        .route("/sharded-runs", get(sharded::list))
+        .route("/sharded-runs/{id}", get(sharded::show))
+        .route("/sharded-runs/{id}/resume", post(sharded::resume))
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))
