@@ -125,7 +125,9 @@ impl Reference {
         if let Some(key) = &submit.idempotency_key {
             let key = (submit.org.to_string(), submit.env.to_string(), key.clone());
             if let Some(earlier) = self.keys.get(&key) {
-                let over = run.created_at.since(earlier.created_at) >= KEY_HOLDS;
+                // A batch is told of when its last run is made, whenever its first was.
+                let apart = run.created_at.since(earlier.created_at);
+                let over = apart.max(earlier.created_at.since(run.created_at)) >= KEY_HOLDS;
                 assert!(
                     run.id == earlier.id || over || self.rotten.contains(&earlier.id),
                     "key {key:?} gave {} and, while it held, {}",
