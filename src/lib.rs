@@ -12,11 +12,12 @@
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
-//!                    drain (empties the buffer), sweep (counts what waits there for too long)
+//!                    drain (empties the buffer), sweep (counts what waits there for too long),
+//!                    retain (what is over and old goes), jobs (bulk actions, slice by slice)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
-//!                    drain, sweep, settings); ask: questions
+//!                    drain, sweep, settings), retain, jobs; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -28,7 +29,8 @@
 //!                    delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
-//!                    stopped, crashed), refusal (every expected no)
+//!                    stopped, crashed), retention (its ages and counts), job (a bulk action),
+//!                    refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -52,6 +54,11 @@
 //! queue of its env and its key, and `run_rows::get` finds it there, so that reads, edits and cancels
 //! need not know. `work::drain` makes the next ones real, org after org and env after env; entry, run
 //! and its delivery change in one transaction, so no entry is ever half out.
+//!
+//! What is over goes in its time: `retain::look` finds it on a snapshot and `retain::remove` takes it
+//! out with every row that was there for its sake, in slices; `retain::run` holds the one place that
+//! knows what points to a run. A bulk job keeps its runs as a set of rows: counting writes them,
+//! acting takes each out in the transaction that acts on it.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

@@ -11,12 +11,14 @@ pub mod callbacks;
 pub mod entries;
 pub mod fleet;
 pub mod intake;
+pub mod jobs;
 pub mod outbox;
 pub mod overview;
 pub mod presence;
 pub mod pulse;
 pub mod receivers;
 pub mod requests;
+pub mod retention;
 pub mod runs;
 pub mod start;
 pub mod stream_pulse;
@@ -31,6 +33,7 @@ use crate::engine::handle::Handle;
 use crate::engine::hub::Hub;
 use crate::model::buffer::BufferSettings;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::retention::Retention;
 use crate::store::disk::Snapshot;
 use crate::store::fault::{Fault, Stop};
 use crate::store::tx::Tx;
@@ -51,6 +54,8 @@ pub struct Parts {
     presence: Arc<presence::Presence>,
     gate: buffer_settings::GateKeeper,
     flow: buffer_flow::Flow,
+    kept: retention::Kept,
+    jobs: jobs::Wake,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -65,6 +70,8 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// The buffer's numbers and switches until they are set while it runs.
     pub buffer: BufferSettings,
+    /// How long things are kept that are over.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -73,6 +80,7 @@ impl Default for Settings {
             sync_budget: SYNC_BUDGET_DEFAULT,
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -92,8 +100,8 @@ impl Appliance {
         settings: Settings,
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
-        let (presence, flow) = Default::default();
-        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow }))
+        let (presence, flow, kept, jobs) = Default::default();
+        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow, kept, jobs }))
     }
 
     pub fn now(&self) -> Time {
@@ -112,6 +120,11 @@ impl Appliance {
     /// Which consumers have a connection open.
     pub fn presence(&self) -> &Arc<presence::Presence> {
         &self.presence
+    }
+
+    /// Wakes the duty of bulk jobs.
+    pub fn job_wake(&self) -> &jobs::Wake {
+        &self.jobs
     }
 
     /// What the writer measures of itself.

@@ -6,8 +6,10 @@
 pub mod ask;
 pub mod buffer;
 pub mod fleet;
+pub mod jobs;
 pub mod keys;
 pub mod outbox;
+pub mod retain;
 pub mod runs;
 pub mod streams;
 pub mod tasks;

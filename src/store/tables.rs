@@ -50,6 +50,11 @@
 //! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
 //! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
 //! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |
+//! | HookOf | run id, row id | nothing: the run has a follow-up in the outbox | with that row |
+//! | Delivered | when, row id | nothing: a follow-up was done, its attempts are left | 7 days |
+//! | Job | job id | a bulk job: what it does to which runs, and how far it is | 30 days after its end |
+//! | JobOpen | job id | nothing: it has something to do | until then |
+//! | JobRun | job id, run id | nothing: the run is to be acted on | until it is |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -115,6 +120,11 @@ tables! {
     BufferSettings = 53,
     BufferSweep = 54,
     BufferWaits = 55,
+    HookOf = 80,
+    Delivered = 81,
+    Job = 85,
+    JobOpen = 86,
+    JobRun = 87,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

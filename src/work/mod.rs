@@ -3,6 +3,9 @@
 pub mod dispatch;
 pub mod drain;
 pub mod fleet;
+pub mod jobs;
+pub mod pace;
 pub mod pulse;
 pub mod purge;
+pub mod retain;
 pub mod sweep;

@@ -17,6 +17,7 @@ mod duties;
 mod entries;
 mod fair;
 mod journal;
+mod keep;
 mod machine;
 mod mix;
 mod power;

@@ -53,7 +53,16 @@ pub fn list(
     limit: usize,
     before: Option<RunId>,
 ) -> Result<Page, Fault> {
-    let limit = limit.clamp(1, PAGE_MAX);
+    list_some(rows, filter, (limit.clamp(1, PAGE_MAX), LOOKED_AT_MAX), before)
+}
+
+/// Like [`list`], with at most `limit` runs out of `looked_at_max` heads.
+pub fn list_some(
+    rows: &dyn Rows,
+    filter: &Filter,
+    (limit, looked_at_max): (usize, usize),
+    before: Option<RunId>,
+) -> Result<Page, Fault> {
     let sources = sources(rows, filter)?;
     let floor = filter.from.map_or(Id::MIN, Id::floor_of);
     let ceiling = filter.to.map_or(Id::MAX, Id::floor_of);
@@ -63,7 +72,7 @@ pub fn list(
     loop {
         let (ids, more) = merge(rows, &sources, floor, before)?;
         for id in ids {
-            if page.runs.len() == limit || looked_at == LOOKED_AT_MAX {
+            if page.runs.len() == limit || looked_at == looked_at_max {
                 page.next = Some(before);
                 page.partial = page.runs.len() < limit;
                 return Ok(page);

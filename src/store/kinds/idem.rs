@@ -51,3 +51,8 @@ pub fn put(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str, binding: &Bindin
     };
     tx.put(key(org, env, text), &row);
 }
+
+/// Frees a key.
+pub fn remove(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str) {
+    tx.remove(key(org, env, text));
+}
