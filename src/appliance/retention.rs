@@ -21,6 +21,16 @@ pub struct RetentionFigures {
     pub behind: Span,
 }
 
+/// What a slice came to.
+#[derive(Clone, Debug)]
+pub struct Retained {
+    pub round: Round,
+    /// The round goes on.
+    pub more: bool,
+    /// Nothing was due: it only looked.
+    pub idle: bool,
+}
+
 /// The figures, shared by all handles.
 #[derive(Debug, Default)]
 pub struct Kept(Mutex<RetentionFigures>);
@@ -40,14 +50,15 @@ impl Appliance {
         self.kept.change(|figures| *figures)
     }
 
-    /// One slice; gives the round as it stands after it, and whether there is more to do.
-    pub async fn retain(&self, mut round: Round) -> Result<(Round, bool), Refusal> {
+    /// One slice of a round.
+    pub async fn retain(&self, mut round: Round) -> Result<Retained, Refusal> {
         let kept = *self.retention();
         let now = self.now();
         let before = round.clone();
         let due = look(&self.snapshot()?, now, &kept, &mut round).map_err(unreadable)?;
         let Due { more, behind, .. } = due;
-        let removed = match due.is_empty() {
+        let idle = due.is_empty();
+        let removed = match idle {
             true => Removed::default(),
             false => self.call(move |tx| remove(tx, &due, &kept)).await?,
         };
@@ -61,6 +72,6 @@ impl Appliance {
                 figures.passed_at = Some(now);
             }
         });
-        Ok((round, more))
+        Ok(Retained { round, more, idle })
     }
 }

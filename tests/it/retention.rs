@@ -35,11 +35,11 @@ async fn live_and_die(appliance: Appliance) {
 async fn retain(appliance: &Appliance) {
     let mut round = Round::default();
     loop {
-        let (next, more) = appliance.retain(round).await.unwrap();
-        if !more {
+        let slice = appliance.retain(round).await.unwrap();
+        if !slice.more {
             return;
         }
-        round = next;
+        round = slice.round;
     }
 }
 

@@ -37,16 +37,16 @@ const RUNS: usize = 70;
 const OPERATIONS_MAX: u64 = 5_000;
 
 /// A store, and the process that writes to it.
-struct Process {
-    machine: Machine,
+pub struct Process {
+    pub machine: Machine,
     minter: Minter,
     entropy: Entropy,
-    now: Time,
+    pub now: Time,
     cuts: u32,
 }
 
 impl Process {
-    fn start() -> Process {
+    pub fn start() -> Process {
         Process {
             machine: Machine::new(1 << 20),
             minter: Minter::new(Entropy::from_seed(1)),
@@ -57,7 +57,7 @@ impl Process {
     }
 
     /// One command in a batch of its own; `None` when the power went, and it is up again.
-    fn act<T: Send + 'static>(
+    pub fn act<T: Send + 'static>(
         &mut self,
         act: impl FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
     ) -> Option<T> {
@@ -83,14 +83,19 @@ impl Process {
         self.act(act).expect("the disk is healthy")
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&dyn Rows) -> T) -> T {
+    pub fn ask<T>(&self, question: impl FnOnce(&dyn Rows) -> T) -> T {
         question(&self.machine.store().snapshot().expect("a healthy disk can be read"))
+    }
+
+    /// The task of all runs.
+    pub fn register(&mut self) {
+        let task = Task::pushed(name("work"), "https://agent.example/run".to_owned(), NOW);
+        self.must(move |tx| Command::PutTask(Box::new(task)).run(tx));
     }
 
     /// A task, and so many runs of it.
     fn submit(&mut self, count: usize, delay: Option<Span>) -> Vec<RunId> {
-        let task = Task::pushed(name("work"), "https://agent.example/run".to_owned(), NOW);
-        self.must(move |tx| Command::PutTask(Box::new(task)).run(tx));
+        self.register();
         self.must(move |tx| {
             let mut ids = Vec::new();
             for number in 0..count {
@@ -105,7 +110,7 @@ impl Process {
         })
     }
 
-    fn runs(&self) -> BTreeMap<RunId, Run> {
+    pub fn runs(&self) -> BTreeMap<RunId, Run> {
         let mut found = BTreeMap::new();
         self.ask(|rows| {
             checks::scan(rows, Table::Run, |key, value| {

@@ -18,6 +18,7 @@ mod entries;
 mod fair;
 mod journal;
 mod keep;
+mod keep_lives;
 mod machine;
 mod mix;
 mod power;

@@ -225,6 +225,10 @@ fn which(conditions: &Conditions) -> String {
     if given.is_empty() {
         return "all runs".to_owned();
     }
-    let words = given.iter().map(|(name, value)| format!("{name} {}", value.replace(',', " or ")));
+    let words = given.iter().map(|(name, value)| match *name {
+        "q" => format!("search {value}"),
+        "status" => format!("status {}", value.replace(',', " or ").replace('_', " ")),
+        name => format!("{name} {value}"),
+    });
     words.collect::<Vec<_>>().join(", ")
 }
