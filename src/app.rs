@@ -99,6 +99,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         appliance::Settings {
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
+            retention: settings.retention,
             ..appliance::Settings::default()
         },
         on_fault,
@@ -127,6 +128,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::jobs::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::retain::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::drain::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::batches::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::shards::run(appliance.clone(), stop.clone())),

@@ -14,13 +14,14 @@
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
-//!                    shards their runs)
+//!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,
+//!                    slice by slice)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
-//!                    forget); ask: questions
+//!                    forget), retain, jobs; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -32,7 +33,8 @@
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
-//!                    stopped, crashed), shard (a large run in parts), refusal (every expected no)
+//!                    stopped, crashed), shard (a large run in parts), retention (its ages and
+//!                    counts), job (a bulk action), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -67,6 +69,11 @@
 //! seals it. `work::shards` then gives shards their runs in slices; shard, run, delivery and link are
 //! one transaction. `runs::save` tells `shards::follow` of every change of a run's status, so that
 //! shards, their counters and the whole change with it.
+//!
+//! What is over goes in its time: `retain::look` finds it on a snapshot and `retain::remove` takes it
+//! out with every row that was there for its sake, in slices; `retain::run` holds the one place that
+//! knows what points to a run. A bulk job keeps its runs as a set of rows: counting writes them,
+//! acting takes each out in the transaction that acts on it.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

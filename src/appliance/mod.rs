@@ -13,12 +13,14 @@ pub mod deliveries;
 pub mod entries;
 pub mod fleet;
 pub mod intake;
+pub mod jobs;
 pub mod outbox;
 pub mod overview;
 pub mod presence;
 pub mod pulse;
 pub mod receivers;
 pub mod requests;
+pub mod retention;
 pub mod runs;
 pub mod shards;
 pub mod start;
@@ -36,6 +38,7 @@ use crate::engine::handle::Handle;
 use crate::engine::hub::Hub;
 use crate::model::buffer::BufferSettings;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::retention::Retention;
 use crate::store::disk::Snapshot;
 use crate::store::fault::{Fault, Stop};
 use crate::store::tx::Tx;
@@ -59,6 +62,8 @@ pub struct Parts {
     creating: Arc<batches::Creating>,
     /// Wakes the duty that gives shards their runs.
     shards_wake: Arc<Notify>,
+    kept: retention::Kept,
+    jobs: jobs::Wake,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -73,6 +78,8 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// The buffer's numbers and switches until they are set while it runs.
     pub buffer: BufferSettings,
+    /// How long things are kept that are over.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -81,6 +88,7 @@ impl Default for Settings {
             sync_budget: SYNC_BUDGET_DEFAULT,
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -101,8 +109,19 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let parts = Parts { handle, clock, settings, presence, gate, flow, creating, shards_wake };
-        Appliance(Arc::new(parts))
+        let (kept, jobs) = Default::default();
+        Appliance(Arc::new(Parts {
+            handle,
+            clock,
+            settings,
+            presence,
+            gate,
+            flow,
+            creating,
+            shards_wake,
+            kept,
+            jobs,
+        }))
     }
 
     pub fn now(&self) -> Time {
@@ -121,6 +140,11 @@ impl Appliance {
     /// Which consumers have a connection open.
     pub fn presence(&self) -> &Arc<presence::Presence> {
         &self.presence
+    }
+
+    /// Wakes the duty of bulk jobs.
+    pub fn job_wake(&self) -> &jobs::Wake {
+        &self.jobs
     }
 
     /// What the writer measures of itself.

@@ -296,7 +296,15 @@ fn applied(reported: Reported) -> Result<Run, Refusal> {
     }
 }
 
-fn view(rows: &dyn Rows, run: Run, now: Time) -> Result<RunView, Fault> {
+fn view(rows: &dyn Rows, mut run: Run, now: Time) -> Result<RunView, Fault> {
+    // A link to a run that retention took is none.
+    for link in [&mut run.parent, &mut run.replay_of] {
+        if let Some(id) = *link
+            && !run_rows::exists(rows, id)?
+        {
+            *link = None;
+        }
+    }
     let body = if run.payload_bytes > 0 || run.has_context {
         run_rows::body(rows, run.id)?
     } else {

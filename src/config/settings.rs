@@ -11,6 +11,8 @@ use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
 use crate::model::buffer::{BufferSettings, Patch};
+use crate::model::refusal::Refusal;
+use crate::model::retention::Retention;
 use crate::model::target::AllowList;
 use crate::model::task::{Source, Task};
 
@@ -31,6 +33,8 @@ pub struct Written {
     pub streams: WrittenStreams,
     /// The burst buffer, until it is set through the API: what was set there wins.
     pub buffer: Patch,
+    /// How long things are kept that are over.
+    pub retention: Retention,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
 }
 
@@ -117,6 +121,7 @@ pub struct Settings {
     pub sync_budget: Span,
     pub floors: Floors,
     pub buffer: BufferSettings,
+    pub retention: Retention,
     pub tasks: Vec<Task>,
 }
 
@@ -146,13 +151,16 @@ fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr,
 /// The buffer's defaults with what is written over them.
 fn check_buffer(written: &Patch) -> Result<BufferSettings, BadSetting> {
     let settings = written.over(&BufferSettings::default());
-    settings.validate().map_err(|refusal| {
-        let field = refusal.details.as_ref().and_then(|details| details["field"].as_str());
-        let field = field.unwrap_or_default();
-        let message = refusal.message.replacen(&format!("`{field}`: "), "", 1);
-        BadSetting { key: format!("buffer.{field}"), message }
-    })?;
+    settings.validate().map_err(|refusal| in_section("buffer", &refusal))?;
     Ok(settings)
+}
+
+/// A refused field of a section of the file.
+fn in_section(section: &str, refusal: &Refusal) -> BadSetting {
+    let field = refusal.details.as_ref().and_then(|details| details["field"].as_str());
+    let field = field.unwrap_or_default();
+    let message = refusal.message.replacen(&format!("`{field}`: "), "", 1);
+    BadSetting { key: format!("{section}.{field}"), message }
 }
 
 impl Written {
@@ -174,6 +182,8 @@ impl Written {
         }
         let allow = AllowList::parse(&self.push.allow)
             .map_err(|entry| bad("push.allow", entry.to_string()))?;
+        let retention = self.retention;
+        retention.validate().map_err(|refusal| in_section("retention", &refusal))?;
         let mut tasks = Vec::new();
         for (name, written) in self.tasks {
             let key = format!("tasks.{name}");
@@ -196,6 +206,7 @@ impl Written {
             sync_budget,
             floors: self.streams.check()?,
             buffer: check_buffer(&self.buffer)?,
+            retention,
             tasks,
         })
     }

@@ -158,7 +158,7 @@ impl BufferSettings {
     }
 }
 
-fn within<T>(field: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Refusal>
+pub(super) fn within<T>(field: &str, value: T, range: &RangeInclusive<T>) -> Result<(), Refusal>
 where
     T: PartialOrd + Display,
 {

@@ -90,6 +90,7 @@ codes! {
     StreamNotFound "stream_not_found" NotFound "No such stream; adding an entry makes it.";
     GroupNotFound "group_not_found" NotFound "No such group on this stream, or no such stream.";
     KeyNotFound "key_not_found" NotFound "No such key.";
+    JobNotFound "job_not_found" NotFound "No such bulk job: it never was, or it ended long ago.";
     CallbackNotFound "callback_not_found" NotFound "No such callback: it was answered, or its run has ended.";
     ShardedRunNotFound "sharded_run_not_found" NotFound "No such sharded run in this org and env.";
     WorkerNotFound "worker_not_found" NotFound "No such worker.";
@@ -118,6 +119,7 @@ codes! {
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";
     LimitBuffer "limit_buffer" Busy "The burst buffer takes no more for now; nothing was done; try again after `Retry-After`.";
+    LimitJobs "limit_jobs" Busy "Too many bulk jobs are at work or wait to be confirmed; try again after `Retry-After`.";
     Internal "internal" Internal "A defect of Tidegate; its log says more.";
     RunUnreadable "internal_run_unreadable" Internal "The run was accepted in a burst and its entry cannot be read any more; it will not be delivered. What is left of it is on the Buffer page.";
     FlushFailed "flush_failed" FlushFailed "The run is kept, but its synchronous delivery did not succeed.";

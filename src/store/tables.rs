@@ -64,6 +64,11 @@
 //! | ShardHeld | sharded run, index | nothing: its run could not be made | until resumed |
 //! | ShardError | sharded run, index | nothing: it has an error | while so |
 //! | Delivered | run id, kind, key | a result or an error that its agent delivered | with its sharded run, or its run |
+//! | HookOf | run id, row id | nothing: the run has a follow-up in the outbox | with that row |
+//! | HookDone | when, row id | nothing: a follow-up was done, its attempts are left | 7 days |
+//! | Job | job id | a bulk job: what it does to which runs, and how far it is | 30 days after its end |
+//! | JobOpen | job id | nothing: it has something to do | until then |
+//! | JobRun | job id, run id | nothing: the run is to be acted on | until it is |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -143,6 +148,11 @@ tables! {
     ShardHeld = 72,
     ShardError = 73,
     Delivered = 74,
+    HookOf = 80,
+    HookDone = 81,
+    Job = 85,
+    JobOpen = 86,
+    JobRun = 87,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -11,6 +11,8 @@ use crate::appliance::Appliance;
 use crate::appliance::buffer::Rotation;
 use crate::base::time::Stopwatch;
 
+use super::pace::{pause, polite};
+
 /// After a refusal (the queue is full, the disk is full): first and longest wait; it doubles.
 const REFUSED_FIRST: Duration = Duration::from_millis(100);
 const REFUSED_LONGEST: Duration = Duration::from_secs(5);
@@ -20,9 +22,6 @@ const OFF_PAUSE: Duration = Duration::from_millis(500);
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
 /// How often what the gate knows of the buffer is brought in line with the store.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// While others write, so many times as long as its slice took is left to them.
-const SHARE_OF_OTHERS: u32 = 2;
-const POLITE_PAUSE_LONGEST: Duration = Duration::from_millis(50);
 
 /// Drains until `stop`.
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
@@ -67,8 +66,7 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
                 }
                 let others = appliance.commands_done().saturating_sub(commands_before) > 1;
                 if others {
-                    let left = watch.elapsed() * SHARE_OF_OTHERS;
-                    pause(&stop, left.min(POLITE_PAUSE_LONGEST)).await;
+                    pause(&stop, polite(watch.elapsed(), others)).await;
                 }
             }
             Err(refusal) => {
@@ -77,13 +75,6 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
                 refused = (refused * 2).min(REFUSED_LONGEST);
             }
         }
-    }
-}
-
-async fn pause(stop: &CancellationToken, span: Duration) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(span) => {}
     }
 }
 

@@ -54,6 +54,11 @@ impl Build {
         self
     }
 
+    pub fn retention(mut self, kept: tidegate::model::retention::Retention) -> Build {
+        self.written.retention = kept;
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());

@@ -19,6 +19,8 @@ mod entries;
 mod fair;
 mod gate;
 mod journal;
+mod keep;
+mod keep_lives;
 mod lost;
 mod machine;
 mod mix;

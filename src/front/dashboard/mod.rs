@@ -17,6 +17,7 @@ pub mod docs;
 pub mod endpoints;
 pub mod error;
 mod filters;
+pub mod jobs;
 pub mod json;
 pub mod names;
 pub mod outbox;

@@ -121,6 +121,12 @@ pub struct StoreCard {
     pub uptime: String,
     /// Resident memory; `None` when it is not known.
     pub memory_bytes: Option<u64>,
+    /// Runs that retention removed since the start.
+    pub removed_runs: u64,
+    /// How long runs are kept once they are over, for example `30 d`.
+    pub runs_kept: String,
+    /// How long ago the oldest run should have gone; empty when nothing is late.
+    pub removal_behind: String,
 }
 
 /// A run that failed.

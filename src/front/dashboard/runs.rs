@@ -70,6 +70,23 @@ impl RunsFilter {
         )
     }
 
+    /// What a bulk action takes along: the filter without the page size; none when it is empty, so
+    /// that nobody acts on all runs by mistake.
+    pub fn conditions(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("status", &self.status),
+            ("task", &self.task),
+            ("org", &self.org),
+            ("env", &self.env),
+            ("tag", &self.tag),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("q", &self.q),
+        ];
+        let given = all.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| (name, value.as_str())).collect()
+    }
+
     /// The page sizes to choose from, with the current one marked.
     pub fn limits(&self) -> Vec<(u64, bool)> {
         let current = self.limit.parse().unwrap_or(50);

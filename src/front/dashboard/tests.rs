@@ -112,6 +112,8 @@ fn values_of_each_page_are_shown() {
             "outbox_preview",
             &["10,000+", "Replay the first 10,000 now", "name=\"dry_run\" value=\"false\""],
         ),
+        ("job_preview", &["Cancel these 48,213 runs", "Nothing was done yet", "Discard"]),
+        ("job", &["12,044", "Stop the job", "<code>resize</code>"]),
         ("endpoints_done", &["whsec_", "503", "shown this one time"]),
         ("batches", &["10,000", "4,213", "done, with failures", "First page"]),
         (

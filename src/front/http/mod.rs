@@ -15,6 +15,7 @@ pub mod error;
 pub mod fleet;
 pub mod health;
 pub mod host;
+pub mod jobs;
 pub mod live;
 pub mod outbox;
 pub mod path;

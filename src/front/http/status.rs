@@ -62,8 +62,24 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
             "failed": overview.totals.failed, "finished": overview.totals.finished,
             "attempts": overview.totals.attempts, "late_results": overview.totals.late_results,
         },
+        "retention": retention(&front),
         "tasks": tasks,
         "events": events,
     }))
     .into_response())
+}
+
+/// How long things are kept, and what was removed since the start.
+fn retention(front: &Front) -> serde_json::Value {
+    let figures = front.appliance.retention_figures();
+    let removed = figures.removed;
+    json!({
+        "settings": front.appliance.retention(),
+        "passed_at": figures.passed_at,
+        "behind": figures.behind,
+        "removed": {
+            "runs": removed.runs, "dead_letters": removed.letters,
+            "attempts": removed.attempts, "notices": removed.notices,
+        },
+    })
 }

@@ -3,6 +3,7 @@
 
 mod batches;
 mod buffer;
+mod jobs;
 mod runs;
 mod shards;
 mod streams;
@@ -57,6 +58,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A large piece of work, cut into shards of which each is one run; and what agents deliver of runs.",
     ),
     (
+        "jobs",
+        "Bulk jobs",
+        "One action on every run that matches a filter, done in the background: durable, bounded, and with a count that is the set acted on.",
+    ),
+    (
         "streams",
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
@@ -80,22 +86,32 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
-/// Every operation.
-pub const OPERATIONS: &[Operation] = &joined::<
-    {
-        MAIN.len()
-            + runs::RUNS.len()
-            + batches::BATCHES.len()
-            + shards::SHARDS.len()
-            + streams::STREAMS.len()
-            + buffer::BUFFER.len()
-    },
->();
+/// The parts of the table.
+const PARTS: [&[Operation]; 7] = [
+    MAIN,
+    runs::RUNS,
+    batches::BATCHES,
+    shards::SHARDS,
+    jobs::JOBS,
+    streams::STREAMS,
+    buffer::BUFFER,
+];
 
-/// The parts of the table, one after another.
+/// Every operation.
+pub const OPERATIONS: &[Operation] = &joined::<{ count() }>();
+
+const fn count() -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+}
+
+/// The parts, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts =
-        [MAIN, runs::RUNS, batches::BATCHES, shards::SHARDS, streams::STREAMS, buffer::BUFFER];
+    let parts = PARTS;
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {

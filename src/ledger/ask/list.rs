@@ -56,6 +56,16 @@ pub fn list(
     before: Option<RunId>,
 ) -> Result<Page, Fault> {
     let limit = limit.clamp(1, PAGE_MAX);
+    list_some(rows, filter, (limit, LOOKED_AT_MAX), before)
+}
+
+/// Like [`list`], with at most `limit` runs out of `looked_at_max` heads.
+pub fn list_some(
+    rows: &dyn Rows,
+    filter: &Filter,
+    (limit, looked_at_max): (usize, usize),
+    before: Option<RunId>,
+) -> Result<Page, Fault> {
     if let Some(batch) = filter.batch {
         return super::batches::runs(rows, filter, batch, limit, before);
     }
@@ -68,7 +78,7 @@ pub fn list(
     loop {
         let (ids, more) = merge(rows, &sources, floor, before)?;
         for id in ids {
-            if page.runs.len() == limit || looked_at == LOOKED_AT_MAX {
+            if page.runs.len() == limit || looked_at == looked_at_max {
                 page.next = Some(before);
                 page.partial = page.runs.len() < limit;
                 return Ok(page);

@@ -7,7 +7,7 @@ use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
 /// Tables whose keys end with an id that was minted for them.
-const NAMED: [Table; 11] = [
+const NAMED: [Table; 12] = [
     Table::Run,
     // Of shards that have no run yet, too: its id is given with the plan.
     Table::Body,
@@ -20,6 +20,7 @@ const NAMED: [Table; 11] = [
     Table::Notice,
     Table::ShardedRun,
     Table::ShardPlan,
+    Table::Job,
 ];
 
 /// `None` in a fresh store.

@@ -1,12 +1,12 @@
 //! Writing an outbox row together with all that follows from it: ready index, lane mark, timers,
-//! counters. The only place that touches them.
+//! counters, marks of follow-ups. The only place that touches them.
 
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::Time;
-use crate::model::delivery::{Lane, OutboxRow, RowState, Timer};
+use crate::model::delivery::{Lane, OutboxRow, Purpose, RowState, Timer};
 use crate::store::fault::Fault;
-use crate::store::kinds::{count, due, outbox as rows, ready};
+use crate::store::kinds::{count, due, follow_up, outbox as rows, ready};
 use crate::store::tx::Tx;
 
 /// The env of lanes of follow-ups: `~` is in no name, so no run shares them.
@@ -50,7 +50,22 @@ pub fn save(
         }
     }
     place(tx, before, after);
+    keep_run(tx, before, after);
     Ok(())
+}
+
+/// A run is kept while one of its follow-ups is here.
+fn keep_run(tx: &mut Tx<'_>, before: Option<&OutboxRow>, after: Option<&OutboxRow>) {
+    match (before, after) {
+        (None, Some(OutboxRow { id, purpose: Purpose::Hook { run, .. }, .. })) => {
+            follow_up::link(tx, *run, *id);
+        }
+        (Some(OutboxRow { id, purpose: Purpose::Hook { run, .. }, .. }), None) => {
+            follow_up::unlink(tx, *run, *id);
+            follow_up::set_done(tx, *id);
+        }
+        _ => {}
+    }
 }
 
 /// Keeps the ready index and the mark of the lane.

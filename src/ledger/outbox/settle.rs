@@ -11,7 +11,9 @@ use crate::model::retry::Trouble;
 use crate::model::run::{Mirror, Run};
 use crate::store::fault::Stop;
 use crate::store::kinds::count::Total;
-use crate::store::kinds::{attempt as attempts, count, outbox as rows, run as run_rows, run_index};
+use crate::store::kinds::{
+    attempt as attempts, count, follow_up, outbox as rows, run as run_rows, run_index,
+};
 use crate::store::tx::Tx;
 
 use super::outcome as ends;
@@ -76,8 +78,10 @@ fn apply(tx: &mut Tx<'_>, row: OutboxRow, mut report: Report) -> Result<(), Stop
 /// A result that nobody waits for any more.
 fn late(tx: &mut Tx<'_>, row: Option<OutboxRow>, report: &Report) -> Result<Settled, Stop> {
     let Some(before) = run_rows::get(tx, report.id)? else {
-        // A follow-up: its attempts are all the history that it has.
+        // A follow-up, or a run that retention took: its attempts are all the history that it has,
+        // and they go with the marks of follow-ups.
         log_attempt(tx, report, None, true);
+        follow_up::set_done(tx, report.id);
         tx.count(count::total(Total::LateResults), 1);
         return Ok(Settled::Late);
     };

@@ -192,7 +192,13 @@ fn check_indexes(rows: &dyn Rows, facts: &Facts) {
         }
     }
     let mut found = BTreeSet::new();
-    for index in [Table::ByStatus, Table::ByTask, Table::ByEnv, Table::ByTag, Table::Remote] {
+    for row in facts.rows.values() {
+        if let Purpose::Hook { run, .. } = &row.purpose {
+            expected.insert(Key::new(Table::HookOf).id(*run).id(row.id).into_bytes());
+        }
+    }
+    let of_runs = [Table::ByStatus, Table::ByTask, Table::ByEnv, Table::ByTag, Table::Remote];
+    for index in of_runs.into_iter().chain([Table::HookOf]) {
         found.extend(table(rows, index).into_iter().map(|(key, _)| key));
     }
     assert!(found == expected, "indexes of runs");

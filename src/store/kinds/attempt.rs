@@ -62,9 +62,30 @@ fn to_row(attempt: &Attempt) -> AttemptRow {
     }
 }
 
+/// Every row of an owner.
+pub fn of(owner: Id) -> Span {
+    Span::prefix(&Key::new(Table::Attempt).id(owner))
+}
+
+/// Every attempt of the owners whose ids are below `before`, those of the oldest first, behind the
+/// row `after`.
+pub fn of_old(before: Id, after: Option<&[u8]>) -> Span {
+    let mut span = Span::prefix(&Key::new(Table::Attempt));
+    if let Some(after) = after {
+        span.lo = after.to_vec();
+        span.lo.push(0);
+    }
+    span.before(&Key::new(Table::Attempt).id(before))
+}
+
+/// When the attempt of a row began.
+pub fn started_at(value: &[u8]) -> Result<Time, Fault> {
+    Ok(read(value)?.started_at)
+}
+
 /// The latest attempts of an owner, newest first.
 pub fn latest(rows: &dyn Rows, owner: Id, limit: usize) -> Result<Vec<Attempt>, Fault> {
-    let span = Span::prefix(&Key::new(Table::Attempt).id(owner)).newest_first();
+    let span = of(owner).newest_first();
     collect(rows, &span, limit)?.iter().map(|(_, value)| read(value)).collect()
 }
 

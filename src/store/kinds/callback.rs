@@ -101,6 +101,11 @@ fn answers_of(run: RunId) -> Key {
     Key::new(Table::CallbackAnswer).id(run)
 }
 
+/// Every answer that a run was given.
+pub fn answers_span(run: RunId) -> Span {
+    Span::prefix(&answers_of(run))
+}
+
 pub fn put_answer(tx: &mut Tx<'_>, answer: &Answered) {
     let row = AnsweredRow {
         created_at: answer.created_at.0,
@@ -112,7 +117,7 @@ pub fn put_answer(tx: &mut Tx<'_>, answer: &Answered) {
 
 /// The answers that a run was given, by age of the callback.
 pub fn answers(rows: &dyn Rows, run: RunId, limit: usize) -> Result<Vec<Answered>, Fault> {
-    let found = collect(rows, &Span::prefix(&answers_of(run)), limit)?;
+    let found = collect(rows, &answers_span(run), limit)?;
     let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
         let row: AnsweredRow = codec::decode(value)?;
         Ok(Answered {

@@ -56,10 +56,20 @@ pub fn add(tx: &mut Tx<'_>, run: &mut Run, line: &Line) {
     run.events = run.events.saturating_add(1);
 }
 
+/// Every line of a run.
+pub fn of(run: RunId) -> Span {
+    Span::prefix(&Key::new(Table::Event).id(run))
+}
+
+/// Operational events that are older than `before`.
+pub fn announced_before(before: Time) -> Span {
+    let table = Key::new(Table::Notice);
+    Span::prefix(&table).before(&table.clone().id(Id::floor_of(before)))
+}
+
 /// The lines of a run, oldest first.
 pub fn list(rows: &dyn Rows, run: RunId, limit: usize) -> Result<Vec<Line>, Fault> {
-    let span = Span::prefix(&Key::new(Table::Event).id(run));
-    collect(rows, &span, limit)?.iter().map(|(_, value)| read(value)).collect()
+    collect(rows, &of(run), limit)?.iter().map(|(_, value)| read(value)).collect()
 }
 
 /// Adds an operational event: `what` is a stable word, `detail` a sentence for a person.

@@ -9,6 +9,7 @@
 mod batch;
 mod buffer;
 mod fleet;
+mod keep;
 mod shards;
 mod streams;
 
@@ -46,7 +47,7 @@ const FLEET_SINCE: &str = "format-1-c";
 /// The first file that holds rows of the burst buffer.
 const BUFFER_SINCE: &str = "format-1-d";
 /// The first file in which they say what they are counted as, and who set what; and that holds rows
-/// of batches and of sharded runs.
+/// of batches, sharded runs, retention and bulk jobs.
 const BATCHES_SINCE: &str = "format-1-e";
 
 fn folder() -> PathBuf {
@@ -256,6 +257,7 @@ fn written() -> Memory {
     buffer::write(&mut tx);
     batch::write(&mut tx);
     shards::write(&mut tx);
+    keep::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -316,6 +318,7 @@ fn golden_rows_of_every_age_are_readable() {
         if path.file_name().unwrap() >= BATCHES_SINCE {
             batch::check(&memory);
             shards::check(&memory);
+            keep::check(&memory);
         }
         ages += 1;
     }

@@ -43,6 +43,7 @@ pub fn put(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str, binding: &Bindin
     put_at(tx, key(org, env, text), binding);
 }
 
+/// Frees a key.
 pub fn remove(tx: &mut Tx<'_>, org: &Name, env: &Name, text: &str) {
     tx.remove(key(org, env, text));
 }

@@ -12,8 +12,10 @@ pub mod due;
 pub mod endpoint;
 pub mod entry;
 pub mod event;
+pub mod follow_up;
 pub mod group;
 pub mod idem;
+pub mod job;
 pub mod key;
 pub mod outbox;
 pub mod pause;
@@ -32,10 +34,22 @@ mod golden;
 use crate::base::name::Name;
 
 use super::fault::Fault;
+use super::rows::{Span, collect_keys};
+use super::tx::Tx;
 
 /// A name that was checked when it was written.
 fn name(text: &str) -> Result<Name, Fault> {
     Name::new(text).map_err(|_| Fault::Corrupt(format!("a row holds the name {text:?}")))
+}
+
+/// Removes at most `limit` rows of `span`; gives how many.
+pub fn remove_some(tx: &mut Tx<'_>, span: &Span, limit: usize) -> Result<usize, Fault> {
+    let found = collect_keys(tx, span, limit)?;
+    let count = found.len();
+    for key in found {
+        tx.remove_raw(key);
+    }
+    Ok(count)
 }
 
 /// A number that stands for a word.

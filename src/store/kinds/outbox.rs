@@ -108,10 +108,19 @@ pub fn dead_page(before: Option<(Time, Id)>) -> Span {
     }
 }
 
-pub fn read_dead(key: &[u8], value: &[u8]) -> Result<DeadLetter, Fault> {
+/// Dead letters that died before `before`, oldest first.
+pub fn dead_before(before: Time) -> Span {
+    Span::prefix(&Key::new(Table::Dead)).before(&Key::new(Table::Dead).time(before))
+}
+
+/// When and which, of the key of a dead letter.
+pub fn dead_place(key: &[u8]) -> Result<(Time, Id), Fault> {
     let mut reader = KeyReader::new(key);
-    reader.time()?;
-    let id = reader.id()?;
+    Ok((reader.time()?, reader.id()?))
+}
+
+pub fn read_dead(key: &[u8], value: &[u8]) -> Result<DeadLetter, Fault> {
+    let (_, id) = dead_place(key)?;
     let row: DeadRow = codec::decode(value)?;
     Ok(DeadLetter {
         row: from_stored(id, row.row)?,

@@ -113,6 +113,18 @@ pub fn put(tx: &mut Tx<'_>, run: &Run) {
     tx.put(key(run.id), &to_row(run));
 }
 
+/// Head, body and output of a run.
+pub fn remove(tx: &mut Tx<'_>, id: RunId) {
+    for table in [Table::Run, Table::Body, Table::Output] {
+        tx.remove(Key::new(table).id(id));
+    }
+}
+
+/// Whether there is such a run, or the burst buffer has it.
+pub fn exists(rows: &dyn Rows, id: RunId) -> Result<bool, Fault> {
+    Ok(rows.get(key(id).bytes())?.is_some() || buffered::get(rows, id)?.is_some())
+}
+
 pub(super) fn to_row(run: &Run) -> RunRow {
     let pair =
         |error: &Option<RunError>| error.as_ref().map(|e| (e.code.clone(), e.message.clone()));

@@ -41,6 +41,19 @@ pub fn add_tags(tx: &mut Tx<'_>, run: &Run, tags: &[String]) {
     }
 }
 
+/// Takes a run out of every index.
+pub fn remove(tx: &mut Tx<'_>, run: &Run) {
+    tx.remove(by_status(run.status).id(run.id));
+    tx.remove(by_task(&run.task).id(run.id));
+    tx.remove(by_env(&run.org, &run.env).id(run.id));
+    for tag in &run.tags {
+        tx.remove(by_tag(&run.org, &run.env, tag).id(run.id));
+    }
+    if let Some(number) = run.remote_id {
+        remove_remote(tx, number, run.task.as_str(), run.id);
+    }
+}
+
 /// Moves a run from one status to another.
 pub fn move_status(tx: &mut Tx<'_>, id: RunId, from: Status, to: Status) {
     tx.remove(by_status(from).id(id));

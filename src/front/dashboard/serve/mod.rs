@@ -15,6 +15,7 @@ mod docs;
 mod endpoints;
 mod form;
 mod host;
+mod jobs;
 mod look;
 pub mod oops;
 mod outbox;
@@ -45,6 +46,11 @@ pub fn routes() -> Router<Front> {
     Router::new()
         .route("/", get(overview::show))
         .route("/runs", get(runs::show))
+        .route("/runs/bulk", post(jobs::preview))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/confirm", post(jobs::confirm))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/runs/{id}", get(run::show))
         .route("/runs/{id}/cancel", post(actions::cancel_run))
         .route("/runs/{id}/retry", post(actions::retry_run))

@@ -206,7 +206,12 @@ fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> StoreCard {
     };
     let batch = if commits { text::rate(writer.batch_mean) } else { text::NOTHING.to_owned() };
     let file = host::store_bytes(&front.about.data_dir);
+    let retention = front.appliance.retention_figures();
+    let behind = retention.behind;
     StoreCard {
+        removed_runs: retention.removed.runs,
+        runs_kept: text::span(front.appliance.retention().runs),
+        removal_behind: if behind >= LATE { text::span(behind) } else { String::new() },
         file_bytes: file.map(|(length, _)| length),
         disk_bytes: file.map(|(_, allocated)| allocated),
         commit_p50: length(writer.commit_p50_ms),
