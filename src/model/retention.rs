@@ -20,8 +20,8 @@ const BYTES: RangeInclusive<u64> = 1_024..=1 << 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Runs, counted from their end, with all that belongs to them; also those that failed, and so
-    /// their retry tokens.
+    /// Runs, counted from their end, with all that belongs to them, their idempotency keys too; also
+    /// those that failed, and so their retry tokens.
     pub runs: Span,
     /// Most runs that are over; the oldest go first. 0 is no limit.
     pub runs_max: u64,

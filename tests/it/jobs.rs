@@ -91,7 +91,7 @@ async fn bad_bulk_requests_are_named() {
 
 /// Runs of a second ago go, those under way stay, and what was removed is told.
 #[tokio::test(flavor = "multi_thread")]
-async fn retention_removes_what_is_over() {
+async fn a38_link_to_a_removed_run_is_null() {
     let second = Span::from_secs(1);
     let kept = Retention { runs: second, attempts: second, ..Retention::default() };
     let world = World::build().retention(kept).start().await;
@@ -111,5 +111,31 @@ async fn retention_removes_what_is_over() {
     let left = world.get("/v1/runs").await.is(200);
     assert_eq!(left["runs"].as_array().unwrap().len(), 2);
     assert_eq!(world.get(&child).await.is(200)["parent"], Value::Null);
+    let page = world.get(child.trim_start_matches("/v1")).await;
+    assert!(page.status == 200 && !String::from_utf8_lossy(&page.body).contains(id), "{page:?}");
     assert_eq!(open["status"], "delayed");
+}
+
+/// On pages nothing is done before the reader has seen the set and said yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_preview_before_they_act() {
+    let (world, ids) = waiting(3).await;
+    let form = |path: &str, fields: &'static str| {
+        let kind = "application/x-www-form-urlencoded";
+        world.call("POST", path).header("content-type", kind).bytes(fields).send()
+    };
+    // The client goes where it is led.
+    let page = form("/runs/bulk", "action=cancel&status=&tag=many").await;
+    let text = String::from_utf8_lossy(&page.body).into_owned();
+    assert!(text.contains("Cancel these 3 runs") && text.contains(&ids[0]), "{text}");
+    let jobs = world.get("/v1/jobs").await.is(200);
+    let path = format!("/jobs/{}", jobs["jobs"][0]["id"].as_str().unwrap());
+    let run = format!("/v1/runs/{}", ids[0]);
+    assert_eq!(world.get(&run).await.is(200)["status"], "delayed");
+    assert_eq!(form(&format!("{path}/confirm"), "").await.status, 200);
+    let job = world.until(&format!("/v1{path}"), |job| job["state"] == "done").await;
+    assert_eq!((counts(&job), &job["by"]), ([3, 3, 0, 0], &json!("operator")));
+    let page = world.get("/jobs").await;
+    assert!(String::from_utf8_lossy(&page.body).contains("tag many"), "{page:?}");
+    assert_eq!(form("/runs/bulk", "action=burn").await.status, 400);
 }

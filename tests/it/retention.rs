@@ -14,10 +14,10 @@ use tidegate::store::open::{CACHE_BYTES, open_dir};
 use tokio::task::JoinSet;
 
 /// Seconds of load, runs of each, and bytes of a payload.
-const SECONDS: usize = 60;
+const SECONDS: usize = 180;
 const RUNS_PER_SECOND: usize = 100;
 const PAYLOAD_BYTES: usize = 4_000;
-/// Runs are kept for so many seconds: from a third of the time on as many go as come.
+/// Runs are kept for so many seconds: from then on as many go as come.
 const KEPT: Span = Span::from_secs(10);
 
 async fn live_and_die(appliance: Appliance) {
@@ -69,8 +69,10 @@ async fn file_stops_growing_under_constant_load() {
     }
     let removed = appliance.retention_figures().removed.runs as usize;
     assert!(removed >= (SECONDS - 12) * RUNS_PER_SECOND, "{removed} went");
-    let (early, last) = (lengths[SECONDS / 3], lengths[SECONDS - 1]);
-    assert!(last <= early, "the file grows: {lengths:?}");
+    // The file grows by doubling, and how much of it waits for a checkpoint differs: one step is no
+    // growth. If nothing were used again, nine times as much would need three steps or four.
+    let (early, last) = (lengths[SECONDS / 9], lengths[SECONDS - 1]);
+    assert!(last <= 2 * early, "the file grows: {lengths:?}");
     drop(appliance);
     writer.stop();
 }

@@ -57,6 +57,7 @@ pub fn check_after(rows: &dyn Rows, unbound: bool, removed: usize) {
     picture.runs_agree_with_themselves();
     picture.open_runs_have_one_delivery();
     picture.indexes_equal_rows();
+    picture.follow_ups_hold_their_runs();
     picture.ready_index_equals_rows();
     picture.lanes_with_work_are_marked();
     picture.timers_belong_to_rows();
@@ -204,6 +205,15 @@ impl<'a> Picture<'a> {
             Some(Key::new(Table::Remote).u64(number).text(run.task.as_str()).id(run.id))
         }));
         same("by the agent's number", &remote, &keys(self.rows, Table::Remote));
+    }
+
+    fn follow_ups_hold_their_runs(&self) {
+        let hooks = self.outbox.values().filter_map(|row| match &row.purpose {
+            Purpose::Hook { run, .. } => Some(Key::new(Table::HookOf).id(*run).id(row.id)),
+            Purpose::Run => None,
+        });
+        let expected = hooks.map(Key::into_bytes).collect();
+        same("follow-ups of runs", &expected, &keys(self.rows, Table::HookOf));
     }
 
     /// In line are rows that may go, and in an ordered lane also the one that is out or backs off.

@@ -265,3 +265,45 @@ fn b01_c01_nothing_leaves_but_through_the_drain() {
     assert!(ids.iter().all(|id| world.run(*id).buffered));
     assert_eq!(world.drain(10).made, 3);
 }
+
+/// Upstream left buffered runs out of the count and of the action, each in its own way.
+#[test]
+fn b32_bulk_jobs_count_and_act_on_buffered_runs() {
+    use crate::ledger::jobs::{Create, create, step};
+    use crate::model::job::Action;
+    let mut world = World::with(push_task("work"));
+    let early = world.accept("work");
+    let late = world.accept("work");
+    let bulk = |world: &mut World, action| {
+        let create_it = Create { action, filter: Filter::default(), dry_run: false, by: "api" };
+        world.act(|tx| create(tx, create_it)).unwrap()
+    };
+    let job = bulk(&mut world, Action::Cancel);
+    assert_eq!(job.matched, 2);
+    // One of them becomes real between count and action, and stays the same run.
+    world.drain(1);
+    assert!(!world.run(early).buffered && world.run(late).buffered);
+    world.act(|tx| step(tx, job.id)).unwrap();
+    assert_eq!((world.status(early), world.status(late)), ("canceled", "canceled"));
+
+    let waiting = world.accept("work");
+    let job = bulk(&mut world, Action::Replay);
+    assert_eq!(job.matched, 3);
+    world.act(|tx| step(tx, job.id)).unwrap();
+    assert_eq!(world.total(crate::store::kinds::count::Total::Created), 6);
+    assert!(world.run(waiting).buffered);
+}
+
+#[test]
+fn retention_leaves_buffered_runs_alone() {
+    use crate::ledger::retain::{Round, look, remove};
+    use crate::model::retention::Retention;
+    let mut world = World::with(push_task("work"));
+    let id = world.accept("work");
+    world.advance(Span::from_days(99));
+    let kept = Retention { runs: Span::from_secs(1), runs_max: 1, ..Retention::default() };
+    let (now, mut round) = (world.now, Round::default());
+    let due = world.ask(|rows| look(rows, now, &kept, &mut round)).unwrap();
+    world.act(|tx| remove(tx, &due, &kept)).unwrap();
+    assert!(due.runs.is_empty() && world.run(id).buffered);
+}
