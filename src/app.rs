@@ -107,6 +107,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took back claims that were out at the last stop");
     }
+    while patiently(|| appliance.discard_plans(true)).await? {}
     for mut task in settings.tasks.clone() {
         (task.created_at, task.updated_at) = (clock.now(), clock.now());
         patiently(|| appliance.put_task(task.clone())).await?;
@@ -127,6 +128,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::drain::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::shards::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::sweep::run(
             appliance.clone(),
             {

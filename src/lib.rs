@@ -12,11 +12,13 @@
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
-//!                    drain (empties the buffer), sweep (counts what waits there for too long)
+//!                    drain (empties the buffer), sweep (counts what waits there for too long),
+//!                    shards (gives shards their runs)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
-//!                    drain, sweep, settings); ask: questions
+//!                    drain, sweep, settings), shards (plan, dispatch, deliver, follow: what runs
+//!                    say of their shards, forget); ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -28,8 +30,8 @@
 //!                    delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
-//!                    stopped, crashed), refusal (every expected no)
-//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns
+//!                    stopped, crashed), shard (a large run in parts), refusal (every expected no)
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.
@@ -53,6 +55,11 @@
 //! queue of its env and its key, and `run_rows::get` finds it there, so that reads, edits and cancels
 //! need not know. `work::drain` makes the next ones real, org after org and env after env; entry, run
 //! and its delivery change in one transaction, so no entry is ever half out.
+//!
+//! A sharded run is planned under a head that nobody sees, part by part, until a last transaction
+//! seals it. `work::shards` then gives shards their runs in slices; shard, run, delivery and link are
+//! one transaction. `runs::save` tells `shards::follow` of every change of a run's status, so that
+//! shards, their counters and the whole change with it.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

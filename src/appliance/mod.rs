@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
+pub mod deliveries;
 pub mod entries;
 pub mod fleet;
 pub mod intake;
@@ -18,6 +19,7 @@ pub mod pulse;
 pub mod receivers;
 pub mod requests;
 pub mod runs;
+pub mod shards;
 pub mod start;
 pub mod stream_pulse;
 pub mod streams;
@@ -25,6 +27,8 @@ pub mod tasks;
 pub mod upkeep;
 
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
@@ -51,6 +55,8 @@ pub struct Parts {
     presence: Arc<presence::Presence>,
     gate: buffer_settings::GateKeeper,
     flow: buffer_flow::Flow,
+    /// Wakes the duty that gives shards their runs.
+    shards_wake: Notify,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -92,8 +98,8 @@ impl Appliance {
         settings: Settings,
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
-        let (presence, flow) = Default::default();
-        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow }))
+        let (presence, flow, shards_wake) = Default::default();
+        Appliance(Arc::new(Parts { handle, clock, settings, presence, gate, flow, shards_wake }))
     }
 
     pub fn now(&self) -> Time {

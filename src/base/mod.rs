@@ -4,6 +4,7 @@ pub mod entropy;
 pub mod glob;
 pub mod hash;
 pub mod id;
+pub mod json;
 pub mod memory;
 pub mod name;
 pub mod text;

@@ -6,6 +6,7 @@
 mod invariants;
 mod keys;
 mod pull;
+mod shards;
 mod streams;
 mod words;
 

@@ -12,6 +12,7 @@ pub mod refusal;
 pub mod retry;
 pub mod retry_after;
 pub mod run;
+pub mod shard;
 pub mod signature;
 pub mod stream;
 pub mod target;

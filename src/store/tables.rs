@@ -50,6 +50,15 @@
 //! | BufferDead | run id | an entry that cannot be read: org, env, bytes, why, when | until removed by hand |
 //! | BufferSettings | nothing, or org | numbers and switches of the buffer, and who set them | for ever |
 //! | BufferSweep | what, org, env | state of the stale sweep: cursor, orgs, counts, visited | while the buffer is on |
+//! | ShardedRun | id | a run that is split into shards | until retention |
+//! | ShardPlan | id | one whose plan is not complete; nobody sees it | until sealed or dropped |
+//! | ShardedOpen | id | nothing: shards of it are to be given runs | while so |
+//! | ShardedKey | kind, org, env or task or schedule, text | sharded run, fingerprint, when: a window or an idempotency key | with its sharded run |
+//! | Shard | sharded run, index | size, state, id of its run, error; what the run works on is its Body | with its sharded run |
+//! | ShardOfRun | run id | sharded run, index | with its run |
+//! | ShardHeld | sharded run, index | nothing: its run could not be made | until resumed |
+//! | ShardError | sharded run, index | nothing: it has an error | while so |
+//! | Delivered | run id, kind, key | a result or an error that its agent delivered | with its sharded run, or its run |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -115,6 +124,15 @@ tables! {
     BufferSettings = 53,
     BufferSweep = 54,
     BufferWaits = 55,
+    ShardedRun = 65,
+    ShardPlan = 66,
+    ShardedOpen = 67,
+    ShardedKey = 68,
+    Shard = 69,
+    ShardOfRun = 71,
+    ShardHeld = 72,
+    ShardError = 73,
+    Delivered = 74,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -5,4 +5,5 @@ pub mod drain;
 pub mod fleet;
 pub mod pulse;
 pub mod purge;
+pub mod shards;
 pub mod sweep;

@@ -21,6 +21,7 @@ mod process;
 mod receiver;
 mod runs;
 mod runs_keys;
+mod shards;
 mod slowloris;
 mod store;
 mod streams;

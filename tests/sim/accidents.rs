@@ -7,7 +7,7 @@ use tidegate::engine::batch::{look_again, run_batch};
 use tidegate::engine::parked::Parked;
 use tidegate::model::refusal::{Code, Refusal};
 use tidegate::store::fault::Fault;
-use tidegate::store::kinds::ready;
+use tidegate::store::kinds::{ready, sharded};
 
 use crate::buffered;
 use crate::checks;
@@ -16,6 +16,7 @@ use crate::disk::Trouble;
 use crate::driver::Driver;
 use crate::machine::End;
 use crate::mix::once_in;
+use crate::sharding;
 use crate::world::{Who, World};
 
 /// Turns after healing within which everything must end.
@@ -76,6 +77,7 @@ impl World {
         self.workers.hang_up();
         self.receivers.hang_up();
         self.burst.restarted();
+        self.sharding.restarted();
         let mut tries = 0;
         while let Err(fault) = self.start(before.take()) {
             self.trace.note(format!("the start fails: {fault}"));
@@ -121,6 +123,15 @@ impl World {
                 other => panic!("recovery was answered by {other:?}"),
             }
         }
+        // What was planned and not sealed goes before anybody comes in.
+        while let Some(id) = sharded::oldest_plan(&self.machine.store().snapshot()?)? {
+            let (job, mut answer) = Command::DiscardPlan(id).to_job();
+            let (store, parked) = (self.machine.store(), &mut Parked::default());
+            run_batch(store, vec![job], parked, now, &mut self.minter)?;
+            let answer = answer.try_recv().expect("a batch answers all of its commands");
+            assert!(matches!(answer, Ok(Said::Discarded(_))), "a plan stays: {answer:?}");
+            self.sharding.discarded();
+        }
         let endpoints = ready::endpoints(&self.machine.store().snapshot()?, 10_000)?;
         self.machine.disk().heal();
         let (driver, commands) = Driver::start(endpoints, now);
@@ -138,6 +149,7 @@ impl World {
             // After trouble the store takes no more reads, until it is opened again.
             if let Ok(view) = self.machine.store().snapshot() {
                 self.reference.check(&view, &self.receivers.outputs);
+                self.sharding.check(&view);
                 checks::check(&view);
                 buffered::check_caps(&view, &self.burst.caps);
             }
@@ -162,12 +174,14 @@ impl World {
             self.ask(command, Who::Client);
         }
         self.heal_workers();
+        self.heal_shards();
         for turn in 0.. {
             assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
             self.answers();
             self.calls();
             self.work();
             self.drain_on();
+            self.dispatch_shards();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {
@@ -185,6 +199,8 @@ impl World {
         let view = self.machine.store().snapshot().expect("a healthy disk can be read");
         let open = checks::open_runs(&view);
         let runs = open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str()));
-        runs.chain([self.open_entries()]).collect()
+        let heads = sharding::unfinished(&view).into_iter();
+        let heads = heads.map(|head| format!("{} is {}; ", head.id, head.phase.as_str()));
+        runs.chain(heads).chain([self.open_entries()]).collect()
     }
 }

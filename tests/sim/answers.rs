@@ -69,11 +69,17 @@ impl World {
         self.trace.note(format!("{:?} {who:?} {} => {text}", self.now(), command.to_text()));
         if let (Ok(said), true) = (answer, who != Who::DeafClient) {
             self.reference.told(command, said);
+            self.sharding.told(command, said);
         }
         self.burst.heard(command, answer);
         match who {
             Who::Client | Who::DeafClient | Who::Driver => {}
             Who::Drainer => self.burst.heard_slice(answer),
+            Who::Dispatcher => self.sharding.heard_slice(answer),
+            Who::Planner => {
+                let next = self.sharding.heard_step(command, answer);
+                next.into_iter().for_each(|command| self.ask(command, Who::Planner));
+            }
             Who::Worker(name) => self.workers.heard(name, command, answer),
             Who::Duty => {
                 let passing = answer

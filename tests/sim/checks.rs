@@ -22,6 +22,7 @@ use tidegate::store::tables::Table;
 use crate::buffered;
 use crate::recount;
 use crate::reference::check_keys;
+use crate::sharded;
 use crate::slice::Heads;
 
 pub type Keys = BTreeSet<Vec<u8>>;
@@ -50,6 +51,7 @@ pub fn check(rows: &dyn Rows) {
     picture.keys_bind_one_run();
     buffered::check(rows, &picture.entries, &picture.runs, &picture.outbox);
     recount::check(rows, &picture.runs);
+    sharded::check(rows, &picture.runs);
 }
 
 /// Runs that are not final.
@@ -265,7 +267,8 @@ impl<'a> Picture<'a> {
 
     fn counters_equal_a_recount(&self) {
         let mut counts: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-        for (key, by) in buffered::counts(&self.entries) {
+        let of_shards = sharded::counts(self.rows, &self.runs);
+        for (key, by) in buffered::counts(&self.entries).into_iter().chain(of_shards) {
             *counts.entry(key.into_bytes()).or_default() += by;
         }
         let runs = self.all_runs();

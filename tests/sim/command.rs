@@ -19,11 +19,15 @@ use tidegate::ledger::outbox::{endpoints, pauses, revive};
 use tidegate::ledger::runs::report::{self, Reported};
 use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
 use tidegate::ledger::runs::{cancel, edit, replay};
+use tidegate::ledger::shards::deliver::{Delivery, Taken, deliver};
+use tidegate::ledger::shards::dispatch;
+use tidegate::ledger::shards::plan::{self as shards, Part, Plan, Planned};
 use tidegate::ledger::streams::requeue::{Lost, give_back};
 use tidegate::ledger::tasks::register;
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
 use tidegate::model::run::{Run, RunError};
+use tidegate::model::shard::ShardedRun;
 use tidegate::model::signature::Secret;
 use tidegate::model::task::Task;
 use tidegate::store::fault::Stop;
@@ -77,6 +81,15 @@ pub enum Command {
     Wait(Box<ask::Command>, Token),
     GiveBack(Vec<Lost>, u64),
     Purge,
+    /// A whole sharded run at once.
+    Plan(Box<Plan>, Vec<Part>),
+    BeginPlan(Box<Plan>),
+    AddToPlan(Id, u32, Vec<Part>),
+    SealPlan(Id),
+    DiscardPlan(Id),
+    DispatchShards(Id, usize),
+    ResumeSharded(Id),
+    Deliver(RunId, Delivery),
 }
 
 /// What an accepted command says.
@@ -94,6 +107,12 @@ pub enum Said {
     /// Whether there may be more.
     Purged(bool),
     Slice(Box<Slice>),
+    Planned(Box<Planned>),
+    /// Whether there is more of the plan.
+    Discarded(bool),
+    Dispatched(dispatch::Slice),
+    Resumed(Box<ShardedRun>),
+    Taken(Box<Taken>),
     Done,
 }
 
@@ -173,6 +192,18 @@ impl Command {
             }
             Command::GiveBack(lost, most) => Said::GivenBack(give_back(tx, lost, most)?),
             Command::Purge => Said::Purged(purge(tx)?),
+            Command::Plan(plan, parts) => Said::Planned(Box::new(shards::plan(tx, *plan, parts)?)),
+            Command::BeginPlan(plan) => Said::Planned(Box::new(shards::begin(tx, *plan)?)),
+            Command::AddToPlan(id, from, parts) => {
+                shards::add(tx, id, from, parts).map(|()| Said::Done)?
+            }
+            Command::SealPlan(id) => Said::Planned(Box::new(shards::seal(tx, id)?)),
+            Command::DiscardPlan(id) => Said::Discarded(shards::discard(tx, id)?),
+            Command::DispatchShards(id, most) => {
+                Said::Dispatched(dispatch::dispatch(tx, id, most)?)
+            }
+            Command::ResumeSharded(id) => Said::Resumed(Box::new(dispatch::resume(tx, id)?)),
+            Command::Deliver(run, delivery) => Said::Taken(Box::new(deliver(tx, run, delivery)?)),
         })
     }
 
@@ -258,6 +289,14 @@ impl Said {
                 let took = slice.took.iter().map(|pick| pick.run);
                 format!("{:?} of {:?}", slice.drained, took.collect::<Vec<_>>())
             }
+            Said::Planned(planned) => {
+                let head = &planned.head;
+                format!("{} {} cached {}", head.id, head.phase.as_str(), planned.cached)
+            }
+            Said::Resumed(head) => format!("{} of them held", head.held),
+            Said::Discarded(more) => format!("discarded, more {more}"),
+            Said::Dispatched(slice) => format!("{slice:?}"),
+            Said::Taken(taken) => format!("{:?} cached {}", taken.delivered.error, taken.cached),
             Said::Done => "done".to_owned(),
         }
     }

@@ -24,6 +24,8 @@ mod receivers;
 mod recount;
 mod reference;
 mod shape;
+mod sharded;
+mod sharding;
 mod slice;
 mod stories;
 mod streams;
@@ -44,11 +46,11 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// From so many seeds on they must have met everything that the buffer does.
+/// From so many seeds on they must have met everything that buffer and shards do.
 const SEEDS_THAT_MEET: u64 = 100;
 
 /// Lives one seed; a failure says how to see it again.
-fn live(seed: u64) -> ((u64, u64), Met) {
+fn live(seed: u64) -> ((u64, u64), Met, sharding::Met) {
     let mut world = World::new(seed);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.run(TURNS))) {
         eprintln!(
@@ -61,7 +63,7 @@ fn live(seed: u64) -> ((u64, u64), Met) {
     if setting("TIDEGATE_SIM_SEED").is_some() {
         println!("{}", world.trace.to_text());
     }
-    (world.hash(), world.burst.met)
+    (world.hash(), world.burst.met, world.sharding.met)
 }
 
 #[test]
@@ -73,16 +75,21 @@ fn seeds_keep_every_promise() {
     let from = setting("TIDEGATE_SIM_FROM").unwrap_or(0);
     let seeds = setting("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let (mut failed, mut met) = (Vec::new(), Met::default());
+    let mut met_shards = sharding::Met::default();
     for seed in from..from + seeds {
         match catch_unwind(|| live(seed)) {
-            Ok((_, by_seed)) => met.add(&by_seed),
+            Ok((_, by_seed, of_shards)) => {
+                met.add(&by_seed);
+                met_shards.add(of_shards);
+            }
             Err(_) => failed.push(seed),
         }
         assert!(failed.len() < 10, "too many seeds failed: {failed:?}");
     }
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    println!("{met:?}");
-    assert!(seeds < SEEDS_THAT_MEET || met.is_enough(), "the seeds met too little: {met:?}");
+    println!("{met:?} {met_shards:?}");
+    let enough = met.is_enough() && met_shards.is_enough();
+    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {met:?} {met_shards:?}");
 }
 
 #[test]

@@ -16,6 +16,8 @@
 //!   what a dead worker had goes to a living one or among the dead letters;
 //! - what the burst buffer took becomes a run, in the order of its env and with regard for the
 //!   others, and is the same run on both sides;
+//! - a sharded run that was told of has all its items in order, each in one run or in its plan, a
+//!   window has one, a valid delivery stays, and of a plan that was not sealed nothing is left;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -43,6 +45,7 @@ use crate::mix::{Mix, once_in, one};
 use crate::receivers::Receivers;
 use crate::reference::Reference;
 use crate::shape::Shape;
+use crate::sharding::Sharding;
 use crate::streams::Streams;
 use crate::trace::Trace;
 use crate::workers::{self, Workers};
@@ -78,6 +81,9 @@ pub enum Turn {
     Drain,
     DrainerOff,
     Spoil,
+    Shard,
+    Dispatch,
+    Deliver,
 }
 
 /// Who waits for an answer.
@@ -90,6 +96,10 @@ pub enum Who {
     Worker(workers::Name),
     /// The duty that empties the burst buffer.
     Drainer,
+    /// A request that writes a plan in parts.
+    Planner,
+    /// The duty that gives shards their runs.
+    Dispatcher,
     /// One of the other duties.
     Duty,
 }
@@ -106,6 +116,7 @@ pub struct World {
     pub driver: Driver,
     pub workload: Workload,
     pub burst: Burst,
+    pub sharding: Sharding,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -147,6 +158,8 @@ impl World {
         let (mut always, more) = shape.turns(&always);
         let burst = Burst::random(&mut entropy);
         always.extend(burst.turns(shape));
+        let sharding = Sharding::random(&mut entropy);
+        always.extend(sharding.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -168,6 +181,7 @@ impl World {
             driver,
             workload,
             burst,
+            sharding,
             streams,
             workers,
             floors,
@@ -246,6 +260,9 @@ impl World {
             Turn::Drain => self.drain(),
             Turn::DrainerOff => self.drainer_off(),
             Turn::Spoil => self.spoil(),
+            Turn::Shard => self.shard(),
+            Turn::Dispatch => self.dispatch_shards(),
+            Turn::Deliver => self.deliver(),
         }
     }
 

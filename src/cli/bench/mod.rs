@@ -4,6 +4,7 @@
 
 mod burst;
 mod figures;
+mod shards;
 mod stages;
 mod streams;
 mod wire;
@@ -37,6 +38,8 @@ enum Stage {
     /// A burst of one env beside another that works quietly, with the buffer and without, and the
     /// drain of the buffer.
     Burst,
+    /// 100,000 items in shards of 5, planned and dispatched, beside plain creates; and its page.
+    Shards,
     /// Entries added to a stream in pipelines, over the Redis protocol.
     Xadd,
     /// Entries added, read by a group and acknowledged, over the Redis protocol.
@@ -245,6 +248,9 @@ impl Bench {
         }
         if self.wants(Stage::Burst) {
             world.burst().run(show).await?;
+        }
+        if self.wants(Stage::Shards) {
+            world.shards().run(show).await?;
         }
         if let Some(streams) = streams {
             let streams = streams.on(Server::here(app.redis));

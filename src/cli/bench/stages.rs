@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::burst::Burst;
 use super::figures::Figures;
+use super::shards::Shards;
 use super::wire::{self, Client};
 use crate::app::App;
 use crate::appliance::Appliance;
@@ -124,6 +125,12 @@ impl World {
     pub fn burst(&self) -> Burst {
         let (appliance, payload) = (self.appliance.clone(), self.payload.clone());
         Burst { appliance, http: self.http, payload }
+    }
+
+    /// What sharded runs are measured with.
+    pub fn shards(&self) -> Shards {
+        let (appliance, payload) = (self.appliance.clone(), self.payload.clone());
+        Shards { appliance, http: self.http, payload }
     }
 
     pub async fn create(&self, clients: usize) -> Result<Figures, String> {

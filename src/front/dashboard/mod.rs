@@ -24,6 +24,7 @@ pub mod parts;
 pub mod run;
 pub mod runs;
 mod serve;
+pub mod sharded;
 pub mod shell;
 pub mod streams;
 pub mod text;

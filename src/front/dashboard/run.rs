@@ -31,6 +31,10 @@ pub struct RunPage {
     pub documents: Vec<Document>,
     /// Results that came too late to be applied, oldest first.
     pub late_results: Vec<LateResult>,
+    /// What its agent delivered, by kind and key.
+    pub deliveries: Vec<DeliveryRow>,
+    /// There are more than are shown.
+    pub deliveries_more: bool,
     /// A command that creates the same run anew.
     pub curl: String,
     pub related: Vec<RelatedRun>,
@@ -105,8 +109,8 @@ pub struct RunFacts {
     pub parent: RunLink,
     pub replay_of: RunLink,
     pub batch: String,
-    /// For example `3 of 12 of …89ab`.
-    pub shard: String,
+    /// The sharded run that it works for, and for which of its shards.
+    pub shard: Option<(String, u64)>,
     /// For example `step 2 of 4: encode`.
     pub step: String,
 }
@@ -124,6 +128,17 @@ pub struct Step {
     pub attempt: Option<u64>,
     /// Who did it: `api`, `agent`, `operator` or `tidegate`; empty for none.
     pub by: String,
+}
+
+/// Something that an agent delivered.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryRow {
+    pub kind: String,
+    pub key: String,
+    pub at: When,
+    pub state: Badge,
+    /// The result, or why there is none.
+    pub text: String,
 }
 
 /// A result of an older attempt, kept aside.

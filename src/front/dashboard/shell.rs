@@ -66,6 +66,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
     let mut items = vec![
         NavItem::new("Overview", "/"),
         NavItem::new("Runs", "/runs"),
+        NavItem::new("Sharded runs", "/sharded-runs"),
         NavItem::new("Streams", "/streams"),
         NavItem::new("Workers", "/workers"),
         NavItem::new("Buffer", "/buffer"),

@@ -179,13 +179,10 @@ pub fn check(body: CreateRun, headers: &HeaderMap, payload_max: usize) -> Result
         tags: tags(body.tags.unwrap_or_default())?,
         metadata: metadata.map(|text| String::from_utf8(text).expect("JSON text is UTF-8")),
         delay: limited("delay", body.delay, DELAY_MAX)?.filter(|delay| *delay > Span::ZERO),
-        ttl: positive("ttl", limited("ttl", body.ttl, TTL_MAX)?)?,
+        ttl: ttl(body.ttl)?,
         priority: priority(body.priority.unwrap_or(0))?,
         max_attempts: max_attempts(body.max_attempts)?,
-        concurrency_key: body
-            .concurrency_key
-            .map(|key| text("concurrency_key", key, TAG_BYTES_MAX))
-            .transpose()?,
+        concurrency_key: concurrency_key(body.concurrency_key)?,
         parent: body.parent,
         replay_of: None,
         traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
@@ -225,7 +222,8 @@ pub fn name(field: &str, value: &str) -> Result<Name, Refusal> {
     })
 }
 
-fn key(field: Option<String>, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+/// The idempotency key out of body or header.
+pub fn key(field: Option<String>, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let header = match headers.get("idempotency-key") {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| {
@@ -275,7 +273,8 @@ pub fn text(field: &str, value: String, bytes_max: usize) -> Result<String, Refu
     Ok(value)
 }
 
-fn bounded(field: &str, raw: Box<RawValue>, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+/// JSON text within its limit.
+pub fn bounded(field: &str, raw: Box<RawValue>, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
     let text: Box<str> = raw.into();
     if text.len() > bytes_max {
         let message = format!("`{field}` has {} bytes, at most {bytes_max} are taken", text.len());
@@ -316,7 +315,17 @@ pub fn positive(field: &str, span: Option<Span>) -> Result<Option<Span>, Refusal
     }
 }
 
-fn priority(value: i64) -> Result<i8, Refusal> {
+/// A time to live within its limit.
+pub fn ttl(span: Option<Span>) -> Result<Option<Span>, Refusal> {
+    positive("ttl", limited("ttl", span, TTL_MAX)?)
+}
+
+pub fn concurrency_key(given: Option<String>) -> Result<Option<String>, Refusal> {
+    given.map(|key| text("concurrency_key", key, TAG_BYTES_MAX)).transpose()
+}
+
+/// A priority within its limits.
+pub fn priority(value: i64) -> Result<i8, Refusal> {
     i8::try_from(value).ok().filter(|p| i64::from(*p).abs() <= PRIORITY_MAX).ok_or_else(|| {
         Refusal::field(
             "priority",
@@ -325,7 +334,8 @@ fn priority(value: i64) -> Result<i8, Refusal> {
     })
 }
 
-fn max_attempts(value: Option<u32>) -> Result<Option<u32>, Refusal> {
+/// Attempts within their limit.
+pub fn max_attempts(value: Option<u32>) -> Result<Option<u32>, Refusal> {
     match value {
         Some(n) if !(1..=ATTEMPTS_MAX).contains(&n) => {
             Err(Refusal::field("max_attempts", format!("expected 1 to {ATTEMPTS_MAX}, got {n}")))

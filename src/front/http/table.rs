@@ -2,6 +2,7 @@
 //! handles it.
 
 mod buffer;
+mod shards;
 mod streams;
 
 use axum::routing::{delete, get, post, put};
@@ -44,6 +45,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A run is one execution of a task. `{id}` is its UUID, or the number under which its agent knows it.",
     ),
     (
+        "sharded-runs",
+        "Sharded runs",
+        "A large piece of work, cut into shards of which each is one run; and what agents deliver of runs.",
+    ),
+    (
         "streams",
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
@@ -68,12 +74,13 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] =
-    &joined::<{ MAIN.len() + streams::STREAMS.len() + buffer::BUFFER.len() }>();
+pub const OPERATIONS: &[Operation] = &joined::<
+    { MAIN.len() + shards::SHARDS.len() + streams::STREAMS.len() + buffer::BUFFER.len() },
+>();
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, streams::STREAMS, buffer::BUFFER];
+    let parts = [MAIN, shards::SHARDS, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {

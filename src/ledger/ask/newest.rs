@@ -7,8 +7,16 @@ use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
 /// Tables whose keys end with an id that was minted for them.
-const NAMED: [Table; 6] =
-    [Table::Run, Table::Buffered, Table::BufferDead, Table::Outbox, Table::DeadById, Table::Notice];
+const NAMED: [Table; 8] = [
+    Table::Run,
+    Table::Buffered,
+    Table::BufferDead,
+    Table::Outbox,
+    Table::DeadById,
+    Table::Notice,
+    Table::ShardedRun,
+    Table::ShardPlan,
+];
 
 /// `None` in a fresh store.
 pub fn newest_id(rows: &dyn Rows) -> Result<Option<Id>, Fault> {

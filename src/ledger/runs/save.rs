@@ -4,6 +4,7 @@
 //! the difference, so no act can forget a counter.
 
 use crate::base::time::Time;
+use crate::ledger::shards::follow;
 use crate::model::delivery::{Lane, Line, Timer};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
@@ -28,6 +29,7 @@ pub fn create(tx: &mut Tx<'_>, run: &Run) {
 pub fn count_new(tx: &mut Tx<'_>, run: &Run) {
     count::move_status(tx, (&run.task, &run.org, &run.env), None, Some(run.status));
     tx.count(count::total(Total::Created), 1);
+    follow::created(tx, run);
     tx.notify(Notice::Run(run.id));
 }
 
@@ -50,7 +52,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     run_rows::put(tx, after);
     if before.status != after.status {
         run_index::move_status(tx, after.id, before.status, after.status);
-        count_move(tx, before, after);
+        count_move(tx, before, after)?;
     }
     set_timers(tx, Some(before), after);
     match (before.status.holds_slot(), after.status.holds_slot()) {
@@ -77,17 +79,18 @@ fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop>
         run_index::add(tx, after);
     }
     if before.status != after.status {
-        count_move(tx, before, after);
+        count_move(tx, before, after)?;
     }
     set_timers(tx, Some(before), after);
     tx.notify(Notice::Run(after.id));
     Ok(())
 }
 
-fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) {
+fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
     let of = (&after.task, &after.org, &after.env);
     count::move_status(tx, of, Some(before.status), Some(after.status));
     count_totals(tx, before.status, after.status);
+    follow::moved(tx, before.status, after)
 }
 
 /// Sets the timers of a run, and clears those that it had.

@@ -116,16 +116,22 @@ pub fn begin(tx: &Tx<'_>, command: &Submit) -> Result<Begun, Stop> {
 /// Makes a run at once.
 pub fn create(tx: &mut Tx<'_>, mut command: Submit, task: &Task) -> Result<Receipt, Stop> {
     let body = std::mem::take(&mut command.body);
-    let mut run = build(tx, command, &body, task);
+    let run = build(tx, command, &body, task);
+    let run = line_up(tx, run, task)?;
+    put_input(tx, &run, &body);
+    Ok(Receipt { run, cached: false, flush: is_sync(task) })
+}
+
+/// Writes a run that was just built, lined up for its agent or its workers; not its input.
+pub fn line_up(tx: &mut Tx<'_>, mut run: Run, task: &Task) -> Result<Run, Stop> {
     if run.stream.is_some() && run.status == Status::Queued {
         super::place::enqueue(tx, &mut run)?;
     }
     super::save::create(tx, &run);
-    put_input(tx, &run, &body);
     if run.stream.is_none() {
         outbox::save::save(tx, None, Some(&delivery_of(&run, task)))?;
     }
-    Ok(Receipt { run, cached: false, flush: is_sync(task) })
+    Ok(run)
 }
 
 /// The caller waits for the first delivery.

@@ -43,6 +43,7 @@ pub fn check(rows: &dyn Rows) {
     check_lanes(rows, &facts);
     check_timers(rows, &facts);
     check_buffer(rows, &facts);
+    super::shards::check(rows, &facts.runs);
     super::keys::check(rows);
     super::pull::check(rows, facts.runs.values());
 }
@@ -155,6 +156,7 @@ fn check_counters(rows: &dyn Rows, facts: &Facts) {
         }
     }
     expected.extend(super::keys::expected_counts(rows));
+    expected.extend(super::shards::expected_counts(rows, &facts.runs));
     let totals = count::total(count::Total::Created).bytes()[..2].to_vec();
     let numbers = count::key_numbers().into_bytes();
     let pending = count::pending_all(0).bytes()[..2].to_vec();

@@ -1,8 +1,10 @@
 //! Counters that live in the write path, so that no page depends on a scan.
 
+use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::model::delivery::{Lane, RowState};
 use crate::model::run::Status;
+use crate::model::shard::ShardState;
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, after_prefix};
 use crate::store::rows::{Rows, Span, first_key, read_count};
@@ -23,6 +25,8 @@ mod scope {
     pub const CALLBACKS: u8 = 20;
     pub const BUFFER: u8 = 21;
     pub const BUFFER_ENV: u8 = 22;
+    pub const SHARDED: u8 = 30;
+    pub const DELIVERED: u8 = 31;
 }
 
 /// Runs of a status, in all.
@@ -133,6 +137,37 @@ pub fn buffered_envs(rows: &dyn Rows, limit: usize) -> Result<Vec<(Name, Name)>,
     )
 }
 
+/// What is counted of one sharded run, by a number behind its id: its runs by their status, its
+/// shards by their state, and what is not over.
+fn sharded(id: Id, what: u8) -> Key {
+    Key::new(Table::Count).u8(scope::SHARDED).id(id).u8(what)
+}
+
+/// Numbers of states come behind those of statuses.
+const STATES: u8 = 100;
+const OPEN: u8 = 200;
+
+/// Runs of a status of one sharded run.
+pub fn sharded_runs(id: Id, status: Status) -> Key {
+    sharded(id, status as u8)
+}
+
+/// Its shards in a state.
+pub fn shards(id: Id, state: ShardState) -> Key {
+    sharded(id, STATES + state as u8)
+}
+
+/// Its shards that have no run yet, or one that is not final.
+pub fn shards_open(id: Id) -> Key {
+    sharded(id, OPEN)
+}
+
+/// What agents delivered of a run, and its bytes.
+pub fn delivered(run: Id) -> (Key, Key) {
+    let key = |what| Key::new(Table::Count).u8(scope::DELIVERED).id(run).u8(what);
+    (key(0), key(1))
+}
+
 /// Numbers that were given to keys and streams.
 pub fn key_numbers() -> Key {
     Key::new(Table::Count).u8(scope::KEY_NUMBERS)
@@ -149,6 +184,7 @@ pub enum Total {
     Attempts = 5,
     LateResults = 6,
     HooksFailed = 7,
+    ShardsNotDispatched = 30,
 }
 
 pub fn total(total: Total) -> Key {

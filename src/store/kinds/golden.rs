@@ -8,6 +8,7 @@
 
 mod buffer;
 mod fleet;
+mod shards;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -36,13 +37,15 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-d";
+const NEWEST: &str = "format-1-e";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
 const FLEET_SINCE: &str = "format-1-c";
 /// The first file that holds rows of the burst buffer.
 const BUFFER_SINCE: &str = "format-1-d";
+/// The first file that holds sharded runs.
+const SHARDS_SINCE: &str = "format-1-e";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -249,6 +252,7 @@ fn written() -> Memory {
     streams::write(&mut tx);
     fleet::write(&mut tx);
     buffer::write(&mut tx);
+    shards::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -304,6 +308,9 @@ fn golden_rows_of_every_age_are_readable() {
         }
         if path.file_name().unwrap() >= BUFFER_SINCE {
             buffer::check(&memory);
+        }
+        if path.file_name().unwrap() >= SHARDS_SINCE {
+            shards::check(&memory);
         }
         ages += 1;
     }

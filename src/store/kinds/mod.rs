@@ -6,6 +6,7 @@ pub mod buffer_sweep;
 pub mod buffered;
 pub mod callback;
 pub mod count;
+pub mod delivered;
 pub mod due;
 pub mod endpoint;
 pub mod entry;
@@ -19,6 +20,8 @@ pub mod pending;
 pub mod ready;
 pub mod run;
 pub mod run_index;
+pub mod shard;
+pub mod sharded;
 pub mod task;
 pub mod worker;
 

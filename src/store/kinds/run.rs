@@ -240,6 +240,11 @@ pub fn put_body(tx: &mut Tx<'_>, id: RunId, body: &Body) {
     }
 }
 
+/// Removes what a run was to work on that was never made.
+pub fn remove_body(tx: &mut Tx<'_>, id: RunId) {
+    tx.remove(Key::new(Table::Body).id(id));
+}
+
 /// JSON text, exactly as the agent gave it.
 pub fn output(rows: &dyn Rows, id: RunId) -> Result<Option<Vec<u8>>, Fault> {
     rows.get(Key::new(Table::Output).id(id).bytes())

@@ -20,6 +20,7 @@ mod outbox_row;
 mod overview;
 mod run;
 mod runs;
+mod sharded;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -46,6 +47,9 @@ pub fn routes() -> Router<Front> {
         .route("/runs/{id}/cancel", post(actions::cancel_run))
         .route("/runs/{id}/retry", post(actions::retry_run))
         .route("/runs/{id}/replay", post(actions::replay_run))
+        .route("/sharded-runs", get(sharded::list))
+        .route("/sharded-runs/{id}", get(sharded::show))
+        .route("/sharded-runs/{id}/resume", post(sharded::resume))
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))

@@ -15,7 +15,7 @@ use crate::base::text::cut;
 use crate::base::time::{Span, Time};
 use crate::front::dashboard::parts::{self, Badge, Document, RunLink, Tone, When};
 use crate::front::dashboard::run::{
-    LateResult, RelatedRun, RetryButton, RunActions, RunError, RunFacts, RunPage, Step,
+    DeliveryRow, LateResult, RelatedRun, RetryButton, RunActions, RunError, RunFacts, RunPage, Step,
 };
 use crate::front::dashboard::text;
 use crate::front::http::error::Answer;
@@ -24,12 +24,16 @@ use crate::front::http::state::Front;
 use crate::model::delivery::{Attempt, Line, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Run, Status};
+use crate::model::shard::Delivered;
 use crate::model::task::Task;
 
 /// Input longer than this is not offered as a command: no shell takes it.
 const CURL_BYTES_MAX: usize = 100_000;
 /// Replays of a run that its page names.
 const REPLAYS_SHOWN: usize = 20;
+/// Deliveries of a run that its page shows, and how much of each result.
+const DELIVERIES_SHOWN: usize = 50;
+const RESULT_CHARS_SHOWN: usize = 300;
 
 pub async fn show(State(front): State<Front>, Path(id): Path<String>) -> Answer {
     Ok(html(200, &page(&front, &id)?))
@@ -40,6 +44,7 @@ fn page(front: &Front, id: &str) -> Result<RunPage, Refusal> {
     let id = front.appliance.resolve(RunRef::parse(id)?, &scope)?;
     let view = front.appliance.run(id, &scope)?;
     let history = front.appliance.history(id, &scope)?;
+    let delivered = front.appliance.deliveries(id, &scope)?;
     let look = Look::take(front)?;
     let run = &view.run;
     let task = found(front.appliance.task(&run.task), Code::TaskNotFound)?;
@@ -59,9 +64,31 @@ fn page(front: &Front, id: &str) -> Result<RunPage, Refusal> {
         attempts: attempts::rows(&history.attempts, look.now),
         documents: documents(&view),
         late_results: late_results(&history.attempts, look.now),
+        deliveries_more: delivered.len() > DELIVERIES_SHOWN,
+        deliveries: delivered
+            .iter()
+            .take(DELIVERIES_SHOWN)
+            .map(|d| delivery(d, look.now))
+            .collect(),
         curl: curl(&front.about.address, &view),
         related: related(front, run, &history, look.now)?,
     })
+}
+
+fn delivery(delivered: &Delivered, now: Time) -> DeliveryRow {
+    let (state, text) = match (&delivered.error, &delivered.result) {
+        (Some(error), _) => {
+            let text = format!("{}: {}", error.code, error.message);
+            (Badge::new(Tone::Red, "cross", "error"), text)
+        }
+        (None, result) => {
+            let text = String::from_utf8_lossy(result.as_deref().unwrap_or_default());
+            let shown = text::first_line(&text, RESULT_CHARS_SHOWN);
+            (Badge::new(Tone::Green, "check", "result"), shown)
+        }
+    };
+    let (kind, key) = (delivered.kind.clone(), delivered.key.clone());
+    DeliveryRow { kind, key, at: When::at(delivered.at, now), state, text }
 }
 
 /// What is there, or `None` where that is what the refusal says.
@@ -137,7 +164,7 @@ fn facts(run: &Run, task: Option<&Task>, has_row: bool, now: Time) -> RunFacts {
         parent: link(run.parent),
         replay_of: link(run.replay_of),
         batch: run.batch.map_or(String::new(), |(id, _)| id.to_string()),
-        shard: run.shard.map_or(String::new(), |(id, index)| format!("{index} of {id}")),
+        shard: run.shard.map(|(id, index)| (id.to_string(), u64::from(index))),
         step: step_words(run),
     }
 }
