@@ -19,6 +19,7 @@ pub mod pulse;
 pub mod receivers;
 pub mod requests;
 pub mod runs;
+pub mod schedules;
 pub mod shards;
 pub mod start;
 pub mod stream_pulse;

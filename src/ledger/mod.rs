@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod keys;
 pub mod outbox;
 pub mod runs;
+pub mod schedules;
 pub mod shards;
 pub mod streams;
 pub mod tasks;

@@ -6,6 +6,7 @@
 mod invariants;
 mod keys;
 mod pull;
+mod schedules;
 mod shards;
 mod streams;
 mod words;

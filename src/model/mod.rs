@@ -3,6 +3,7 @@
 pub mod address;
 pub mod breaker;
 pub mod buffer;
+pub mod cron;
 pub mod delivery;
 pub mod endpoint;
 pub mod gate;
@@ -12,6 +13,7 @@ pub mod refusal;
 pub mod retry;
 pub mod retry_after;
 pub mod run;
+pub mod schedule;
 pub mod shard;
 pub mod signature;
 pub mod stream;

@@ -59,6 +59,11 @@
 //! | ShardHeld | sharded run, index | nothing: its run could not be made | until resumed |
 //! | ShardError | sharded run, index | nothing: it has an error | while so |
 //! | Delivered | run id, kind, key | a result or an error that its agent delivered | with its sharded run, or its run |
+//! | Schedule | name | what is wanted of a schedule, who set it | until deleted |
+//! | ScheduleProgress | schedule id | which windows are dealt with, pause, open rounds, when it is looked at again | with its rounds |
+//! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
+//! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
+//! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -133,6 +138,11 @@ tables! {
     ShardHeld = 72,
     ShardError = 73,
     Delivered = 74,
+    Schedule = 75,
+    ScheduleProgress = 76,
+    ScheduleRound = 77,
+    ScheduleSlot = 78,
+    ScheduleTombstone = 79,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

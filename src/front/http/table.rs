@@ -2,6 +2,7 @@
 //! handles it.
 
 mod buffer;
+mod schedules;
 mod shards;
 mod streams;
 
@@ -50,6 +51,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A large piece of work, cut into shards of which each is one run; and what agents deliver of runs.",
     ),
     (
+        "schedules",
+        "Schedules",
+        "A schedule runs a task whenever its cron expression fires: exactly one run, or sharded run, for each org and window.",
+    ),
+    (
         "streams",
         "Streams",
         "Streams of entries with groups of consumers: the same data as over the Redis protocol, in its database 0. Pull tasks put their runs there.",
@@ -75,12 +81,18 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 
 /// Every operation.
 pub const OPERATIONS: &[Operation] = &joined::<
-    { MAIN.len() + shards::SHARDS.len() + streams::STREAMS.len() + buffer::BUFFER.len() },
+    {
+        MAIN.len()
+            + shards::SHARDS.len()
+            + schedules::SCHEDULES.len()
+            + streams::STREAMS.len()
+            + buffer::BUFFER.len()
+    },
 >();
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, shards::SHARDS, streams::STREAMS, buffer::BUFFER];
+    let parts = [MAIN, shards::SHARDS, schedules::SCHEDULES, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
     while part < parts.len() {

@@ -8,6 +8,7 @@
 
 mod buffer;
 mod fleet;
+mod schedules;
 mod shards;
 mod streams;
 
@@ -37,7 +38,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-e";
+const NEWEST: &str = "format-1-f";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -46,6 +47,8 @@ const FLEET_SINCE: &str = "format-1-c";
 const BUFFER_SINCE: &str = "format-1-d";
 /// The first file that holds sharded runs.
 const SHARDS_SINCE: &str = "format-1-e";
+/// The first file that holds schedules.
+const SCHEDULES_SINCE: &str = "format-1-f";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -253,6 +256,7 @@ fn written() -> Memory {
     fleet::write(&mut tx);
     buffer::write(&mut tx);
     shards::write(&mut tx);
+    schedules::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -311,6 +315,9 @@ fn golden_rows_of_every_age_are_readable() {
         }
         if path.file_name().unwrap() >= SHARDS_SINCE {
             shards::check(&memory);
+        }
+        if path.file_name().unwrap() >= SCHEDULES_SINCE {
+            schedules::check(&memory);
         }
         ages += 1;
     }
