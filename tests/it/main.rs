@@ -21,6 +21,7 @@ mod process;
 mod receiver;
 mod runs;
 mod runs_keys;
+mod schedules;
 mod shards;
 mod slowloris;
 mod store;

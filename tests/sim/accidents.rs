@@ -150,6 +150,7 @@ impl World {
             if let Ok(view) = self.machine.store().snapshot() {
                 self.reference.check(&view, &self.receivers.outputs);
                 self.sharding.check(&view);
+                self.scheduling.check(&view, &checks::runs(&view));
                 checks::check(&view);
                 buffered::check_caps(&view, &self.burst.caps);
             }
@@ -175,6 +176,7 @@ impl World {
         }
         self.heal_workers();
         self.heal_shards();
+        self.heal_schedules();
         for turn in 0.. {
             assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
             self.answers();
@@ -182,6 +184,7 @@ impl World {
             self.work();
             self.drain_on();
             self.dispatch_shards();
+            self.end_schedules();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {
@@ -201,6 +204,7 @@ impl World {
         let runs = open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str()));
         let heads = sharding::unfinished(&view).into_iter();
         let heads = heads.map(|head| format!("{} is {}; ", head.id, head.phase.as_str()));
-        runs.chain(heads).chain([self.open_entries()]).collect()
+        let others = [self.open_entries(), self.open_schedules()];
+        runs.chain(heads).chain(others).collect()
     }
 }

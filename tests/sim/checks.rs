@@ -22,6 +22,7 @@ use tidegate::store::tables::Table;
 use crate::buffered;
 use crate::recount;
 use crate::reference::check_keys;
+use crate::scheduling;
 use crate::sharded;
 use crate::slice::Heads;
 
@@ -52,6 +53,11 @@ pub fn check(rows: &dyn Rows) {
     buffered::check(rows, &picture.entries, &picture.runs, &picture.outbox);
     recount::check(rows, &picture.runs);
     sharded::check(rows, &picture.runs);
+}
+
+/// All runs that are real.
+pub fn runs(rows: &dyn Rows) -> BTreeMap<RunId, Run> {
+    Picture::of(rows).runs
 }
 
 /// Runs that are not final.
@@ -251,6 +257,8 @@ impl<'a> Picture<'a> {
                 expected.insert((Timer::Enqueue, run.due_at, run.id));
             }
         }
+        let schedules = scheduling::timers(self.rows);
+        expected.extend(schedules.into_iter().map(|(at, id)| (Timer::Schedule, at, id)));
         let mut found = BTreeSet::new();
         // Those that wake readers are looked at with the streams.
         for timer in Timer::ALL.into_iter().filter(|timer| *timer != Timer::Again) {

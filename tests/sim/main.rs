@@ -23,6 +23,7 @@ mod power;
 mod receivers;
 mod recount;
 mod reference;
+mod scheduling;
 mod shape;
 mod sharded;
 mod sharding;
@@ -46,11 +47,12 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// From so many seeds on they must have met everything that buffer and shards do.
+/// From so many seeds on they must have met everything that buffer, shards and
+/// schedules do.
 const SEEDS_THAT_MEET: u64 = 100;
 
 /// Lives one seed; a failure says how to see it again.
-fn live(seed: u64) -> ((u64, u64), Met, sharding::Met) {
+fn live(seed: u64) -> ((u64, u64), Met, sharding::Met, scheduling::Met) {
     let mut world = World::new(seed);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.run(TURNS))) {
         eprintln!(
@@ -63,7 +65,7 @@ fn live(seed: u64) -> ((u64, u64), Met, sharding::Met) {
     if setting("TIDEGATE_SIM_SEED").is_some() {
         println!("{}", world.trace.to_text());
     }
-    (world.hash(), world.burst.met, world.sharding.met)
+    (world.hash(), world.burst.met, world.sharding.met, world.scheduling.met)
 }
 
 #[test]
@@ -76,20 +78,23 @@ fn seeds_keep_every_promise() {
     let seeds = setting("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let (mut failed, mut met) = (Vec::new(), Met::default());
     let mut met_shards = sharding::Met::default();
+    let mut met_schedules = scheduling::Met::default();
     for seed in from..from + seeds {
         match catch_unwind(|| live(seed)) {
-            Ok((_, by_seed, of_shards)) => {
+            Ok((_, by_seed, of_shards, of_schedules)) => {
                 met.add(&by_seed);
                 met_shards.add(of_shards);
+                met_schedules.add(of_schedules);
             }
             Err(_) => failed.push(seed),
         }
         assert!(failed.len() < 10, "too many seeds failed: {failed:?}");
     }
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    println!("{met:?} {met_shards:?}");
-    let enough = met.is_enough() && met_shards.is_enough();
-    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {met:?} {met_shards:?}");
+    let told = format!("{met:?} {met_shards:?} {met_schedules:?}");
+    println!("{told}");
+    let enough = met.is_enough() && met_shards.is_enough() && met_schedules.is_enough();
+    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {told}");
 }
 
 #[test]

@@ -80,26 +80,28 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &joined::<
-    {
-        MAIN.len()
-            + shards::SHARDS.len()
-            + schedules::SCHEDULES.len()
-            + streams::STREAMS.len()
-            + buffer::BUFFER.len()
-    },
->();
+pub const OPERATIONS: &[Operation] = &joined::<{ count() }>();
+
+const PARTS: [&[Operation]; 5] =
+    [MAIN, shards::SHARDS, schedules::SCHEDULES, streams::STREAMS, buffer::BUFFER];
+
+const fn count() -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < PARTS.len() {
+        (part, count) = (part + 1, count + PARTS[part].len());
+    }
+    count
+}
 
 /// The parts of the table, one after another.
 const fn joined<const N: usize>() -> [Operation; N] {
-    let parts = [MAIN, shards::SHARDS, schedules::SCHEDULES, streams::STREAMS, buffer::BUFFER];
     let mut all = [PLAIN; N];
     let (mut part, mut at, mut filled) = (0, 0, 0);
-    while part < parts.len() {
-        if at == parts[part].len() {
+    while part < PARTS.len() {
+        if at == PARTS[part].len() {
             (part, at) = (part + 1, 0);
         } else {
-            all[filled] = parts[part][at];
+            all[filled] = PARTS[part][at];
             (at, filled) = (at + 1, filled + 1);
         }
     }

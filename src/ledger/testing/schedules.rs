@@ -17,7 +17,7 @@ use super::invariants::table;
 /// Gives the timers of all schedules.
 pub fn check<'a>(view: &dyn Rows, runs: impl Iterator<Item = &'a Run>) -> BTreeSet<(Time, Id)> {
     let mut made = BTreeSet::new();
-    for run in runs {
+    for run in runs.filter(|run| run.replay_of.is_none()) {
         let about: Option<serde_json::Value> =
             run.metadata.as_ref().and_then(|text| serde_json::from_str(text).ok());
         let Some(about) = about.filter(|about| about["window"].is_string()) else { continue };
