@@ -36,57 +36,38 @@ struct Pace {
 
 /// Dispatches until `stop`.
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
-    let mut after = None;
     let mut refused = REFUSED_FIRST;
-    let mut pace = BUSY;
     while !stop.is_cancelled() {
-        let commands_before = appliance.commands_done();
-        let watch = Stopwatch::start();
-        let pause = match round(&appliance, &mut after, pace).await {
-            Ok(0) => {
+        let pause = match dispatch_all(&appliance, &stop).await {
+            Ok(()) => {
+                refused = REFUSED_FIRST;
                 tokio::select! {
                     // A hint that came since the last look is kept.
                     () = appliance.shards_wake().notified() => {}
                     () = tokio::time::sleep(IDLE_PAUSE) => {}
                     () = stop.cancelled() => {}
                 }
-                None
-            }
-            Ok(own) => {
-                refused = REFUSED_FIRST;
-                let others = appliance.commands_done().saturating_sub(commands_before) > own;
-                pace = if others { BUSY } else { QUIET };
-                let left = watch.elapsed() * SHARE_OF_OTHERS;
-                others.then(|| left.min(POLITE_PAUSE_LONGEST))
+                continue;
             }
             Err(refusal) => {
                 tracing::warn!(%refusal, "shards are not dispatched for now");
-                let pause = refused;
-                refused = (refused * 2).min(REFUSED_LONGEST);
-                Some(pause)
+                refused
             }
         };
-        if let Some(pause) = pause {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => {}
-            }
-        }
+        wait(&stop, pause).await;
+        refused = (refused * 2).min(REFUSED_LONGEST);
     }
 }
 
-/// Slices before it is looked again who else writes.
-const ROUND_SLICES: u64 = 8;
-
-/// Some slices of the sharded runs whose turn it is; gives how many commands that took.
-async fn round(appliance: &Appliance, after: &mut Option<Id>, pace: Pace) -> Result<u64, Refusal> {
-    let most = if pace.slices > 1 { ROUND_SLICES } else { 1 };
-    let (mut own, mut under_way) = (0, FuturesUnordered::new());
-    loop {
-        while own < most && under_way.len() < pace.slices {
-            let Some(id) = appliance.next_to_dispatch(*after)? else { break };
-            *after = Some(id);
-            own += 1;
+/// Dispatches until there is nothing more to do, and removes plans that nobody writes any more.
+async fn dispatch_all(appliance: &Appliance, stop: &CancellationToken) -> Result<(), Refusal> {
+    let (mut after, mut pace): (Option<Id>, _) = (None, BUSY);
+    let mut under_way = FuturesUnordered::new();
+    let (mut watch, mut seen) = (Stopwatch::start(), appliance.commands_done());
+    while !stop.is_cancelled() {
+        while under_way.len() < pace.slices {
+            let Some(id) = appliance.next_to_dispatch(after)? else { break };
+            after = Some(id);
             under_way.push(async move { (id, appliance.dispatch_slice(id, pace.shards).await) });
         }
         let Some((id, slice)) = under_way.next().await else { break };
@@ -94,10 +75,26 @@ async fn round(appliance: &Appliance, after: &mut Option<Id>, pace: Pace) -> Res
         if failed > 0 {
             tracing::warn!(sharded_run = %id, failed, "shards failed to dispatch");
         }
+        let done = appliance.commands_done();
+        // Its own are the one that came home, and those that may have been done beside it.
+        let own = 1 + under_way.len() as u64;
+        let others = done.saturating_sub(seen) > own;
+        seen = done;
+        if others {
+            pace = BUSY;
+            wait(stop, (watch.elapsed() * SHARE_OF_OTHERS).min(POLITE_PAUSE_LONGEST)).await;
+        } else {
+            pace = QUIET;
+        }
+        watch = Stopwatch::start();
     }
-    if own == 0 {
-        *after = None;
-        return Ok(u64::from(appliance.discard_plans(false).await?));
+    while appliance.discard_plans(false).await? {}
+    Ok(())
+}
+
+async fn wait(stop: &CancellationToken, span: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(span) => {}
+        () = stop.cancelled() => {}
     }
-    Ok(own)
 }

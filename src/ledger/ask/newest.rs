@@ -7,8 +7,10 @@ use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
 /// Tables whose keys end with an id that was minted for them.
-const NAMED: [Table; 8] = [
+const NAMED: [Table; 9] = [
     Table::Run,
+    // Of shards that have no run yet, too: its id is given with the plan.
+    Table::Body,
     Table::Buffered,
     Table::BufferDead,
     Table::Outbox,

@@ -40,7 +40,8 @@ pub fn dispatch(tx: &mut Tx<'_>, id: Id, most: usize) -> Result<Slice, Stop> {
         return Ok(slice);
     }
     let task = task_rows::get(tx, &head.task)?;
-    let mut broken = false;
+    // Said once, it is not forgotten by the slices that follow.
+    let mut broken = head.error.as_ref().is_some_and(|error| error.kind == ShardError::PLAN);
     for shard in next(tx, &mut head, most)? {
         // One that has or had a run is never given another, however often it is come by.
         if !shard.wants_run() {
