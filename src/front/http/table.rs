@@ -2,6 +2,7 @@
 //! handles it.
 
 mod buffer;
+mod join;
 mod schedules;
 mod shards;
 mod streams;
@@ -80,33 +81,10 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Every operation.
-pub const OPERATIONS: &[Operation] = &joined::<{ count() }>();
+pub const OPERATIONS: &[Operation] = &join::join::<{ join::count(&PARTS) }>(&PARTS, PLAIN);
 
 const PARTS: [&[Operation]; 5] =
     [MAIN, shards::SHARDS, schedules::SCHEDULES, streams::STREAMS, buffer::BUFFER];
-
-const fn count() -> usize {
-    let (mut part, mut count) = (0, 0);
-    while part < PARTS.len() {
-        (part, count) = (part + 1, count + PARTS[part].len());
-    }
-    count
-}
-
-/// The parts of the table, one after another.
-const fn joined<const N: usize>() -> [Operation; N] {
-    let mut all = [PLAIN; N];
-    let (mut part, mut at, mut filled) = (0, 0, 0);
-    while part < PARTS.len() {
-        if at == PARTS[part].len() {
-            (part, at) = (part + 1, 0);
-        } else {
-            all[filled] = PARTS[part][at];
-            (at, filled) = (at + 1, filled + 1);
-        }
-    }
-    all
-}
 
 const MAIN: &[Operation] = &[
     Operation {
