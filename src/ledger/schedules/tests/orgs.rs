@@ -49,6 +49,36 @@ fn a40_killed_in_the_middle_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_pause_holds_a_round_and_loses_nobody() {
+    let spread = Span::from_mins(60);
+    let mut world = world_with(|wanted| {
+        wanted.orgs = org_names(40);
+        wanted.spread = spread;
+    });
+    world.at(at("10:30"));
+    let had = world.count_runs();
+    assert!((1..40).contains(&had), "{had}");
+    world.pause_it(true);
+    world.at(at("11:30"));
+    assert_eq!(world.count_runs(), had);
+    world.pause_it(false);
+    world.fire();
+    assert_eq!(world.history(), ["11-21T10:00 done 40+0 missed 0"]);
+}
+
+#[test]
+fn a_run_by_hand_is_one_at_a_time() {
+    let count = ORGS_AT_ONCE + 10;
+    let mut world = world_with(|wanted| wanted.orgs = org_names(count));
+    let round = world.run_now().unwrap();
+    assert_eq!(round.made as usize, ORGS_AT_ONCE);
+    assert_refused(world.run_now(), crate::model::refusal::Code::Conflict);
+    world.restart().fire();
+    assert_eq!(world.history(), [format!("by hand done {count}+0 missed 0")]);
+    world.run_now().unwrap();
+}
+
+#[test]
 fn a41_failure_of_an_org_is_its_own_and_is_tried_again() {
     let mut world = world_with(|wanted| wanted.orgs = org_names(3));
     // Somebody takes the task away.
