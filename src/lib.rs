@@ -21,7 +21,8 @@
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
-//!                    forget), retain, jobs; ask: questions
+//!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
+//!                    told), retain, jobs; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -33,7 +34,8 @@
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
-//!                    stopped, crashed), shard (a large run in parts), retention (its ages and
+//!                    stopped, crashed), shard (a large run in parts), cron (expressions: times in a
+//!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
 //!                    counts), job (a bulk action), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
@@ -69,6 +71,11 @@
 //! seals it. `work::shards` then gives shards their runs in slices; shard, run, delivery and link are
 //! one transaction. `runs::save` tells `shards::follow` of every change of a run's status, so that
 //! shards, their counters and the whole change with it.
+//!
+//! A schedule has one timer. When it fires, `schedules::turn` begins the last window whose time has
+//! come, as a round, and gives the next orgs their runs, a bounded number at once; an org's run, or
+//! its sharded run, is made in the transaction that writes its slot. Progress never goes back, so a
+//! window is begun once whatever clocks and processes do.
 //!
 //! What is over goes in its time: `retain::look` finds it on a snapshot and `retain::remove` takes it
 //! out with every row that was there for its sake, in slices; `retain::run` holds the one place that

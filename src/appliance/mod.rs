@@ -22,6 +22,7 @@ pub mod receivers;
 pub mod requests;
 pub mod retention;
 pub mod runs;
+pub mod schedules;
 pub mod shards;
 pub mod start;
 pub mod stream_pulse;
@@ -61,7 +62,7 @@ pub struct Parts {
     flow: buffer_flow::Flow,
     creating: Arc<batches::Creating>,
     /// Wakes the duty that gives shards their runs.
-    shards_wake: Arc<Notify>,
+    shards_wake: Notify,
     kept: retention::Kept,
     jobs: jobs::Wake,
 }

@@ -78,14 +78,7 @@ impl Request {
 
     /// The items of each shard, in order.
     fn parts(&self, shard_size: u32) -> impl Iterator<Item = Part> {
-        let mut from = 0;
-        sizes(self.items.len(), shard_size).map(move |size| {
-            let items = &self.items[from..from + size];
-            from += size;
-            // What stands between the items of an array are its commas.
-            let inside = &self.text[items[0].start..items[size - 1].end];
-            Part { size: size as u32, text: [b"[", inside, b"]"].concat() }
-        })
+        plan::cut(&self.text, &self.items, shard_size)
     }
 }
 

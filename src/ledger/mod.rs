@@ -12,6 +12,7 @@ pub mod keys;
 pub mod outbox;
 pub mod retain;
 pub mod runs;
+pub mod schedules;
 pub mod shards;
 pub mod streams;
 pub mod tasks;

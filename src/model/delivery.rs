@@ -154,10 +154,12 @@ pub enum Timer {
     Enqueue = 6,
     /// An entry of the buffer has backed off for long enough.
     Buffer = 7,
+    /// A schedule has something to do.
+    Schedule = 8,
 }
 
 impl Timer {
-    pub const ALL: [Timer; 7] = [
+    pub const ALL: [Timer; 8] = [
         Timer::Deliver,
         Timer::Lease,
         Timer::Expire,
@@ -165,5 +167,6 @@ impl Timer {
         Timer::Again,
         Timer::Enqueue,
         Timer::Buffer,
+        Timer::Schedule,
     ];
 }

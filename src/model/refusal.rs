@@ -93,6 +93,7 @@ codes! {
     JobNotFound "job_not_found" NotFound "No such bulk job: it never was, or it ended long ago.";
     CallbackNotFound "callback_not_found" NotFound "No such callback: it was answered, or its run has ended.";
     ShardedRunNotFound "sharded_run_not_found" NotFound "No such sharded run in this org and env.";
+    ScheduleNotFound "schedule_not_found" NotFound "No such schedule; set it with PUT /v1/schedules/{name}.";
     WorkerNotFound "worker_not_found" NotFound "No such worker.";
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The path exists, the method does not.";
     Conflict "conflict" Conflict "The state changed meanwhile; read it again.";
@@ -115,6 +116,7 @@ codes! {
     TaskInUse "task_in_use" NotAllowed "The task still has runs that are not finished.";
     HoldsRuns "not_allowed_holds_runs" NotAllowed "The stream holds runs that are not finished: they would be lost.";
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
+    TooManySchedules "too_many_schedules" NotAllowed "There are 1000 schedules already; delete one.";
     TooManyDeliveries "too_many_deliveries" NotAllowed "A run takes at most 1000 deliveries.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";

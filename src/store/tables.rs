@@ -69,6 +69,11 @@
 //! | Job | job id | a bulk job: what it does to which runs, and how far it is | 30 days after its end |
 //! | JobOpen | job id | nothing: it has something to do | until then |
 //! | JobRun | job id, run id | nothing: the run is to be acted on | until it is |
+//! | Schedule | name | what is wanted of a schedule, who set it | until deleted |
+//! | ScheduleProgress | schedule id | which windows are dealt with, pause, open rounds, when it is looked at again | with its rounds |
+//! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
+//! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
+//! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -153,6 +158,11 @@ tables! {
     Job = 85,
     JobOpen = 86,
     JobRun = 87,
+    Schedule = 75,
+    ScheduleProgress = 76,
+    ScheduleRound = 77,
+    ScheduleSlot = 78,
+    ScheduleTombstone = 79,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

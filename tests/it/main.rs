@@ -24,6 +24,7 @@ mod receiver;
 mod retention;
 mod runs;
 mod runs_keys;
+mod schedules;
 mod shards;
 mod slowloris;
 mod store;

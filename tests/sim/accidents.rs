@@ -155,6 +155,7 @@ impl World {
                 self.reference.check(&view, &self.receivers.outputs);
                 self.batches.check(&view);
                 self.sharding.check(&view);
+                self.scheduling.check(&view, &checks::runs(&view));
                 checks::check(&view, self.batches.may_unbind());
                 buffered::check_caps(&view, &self.burst.caps_max);
                 self.burst.gate.check(&view);
@@ -182,6 +183,7 @@ impl World {
         self.let_out();
         self.heal_workers();
         self.heal_shards();
+        self.heal_schedules();
         for turn in 0.. {
             assert!(turn < HEALING_TURNS_MAX, "no end after {turn} turns: {}", self.open());
             self.answers();
@@ -190,6 +192,7 @@ impl World {
             self.drain_on();
             self.batch_duty();
             self.dispatch_shards();
+            self.end_schedules();
             let commands = self.driver.tick(self.now());
             self.want(commands);
             if !self.queue.is_empty() {
@@ -210,6 +213,7 @@ impl World {
         let runs = open.iter().map(|run| format!("{} is {}; ", run.id, run.status.as_str()));
         let heads = sharding::unfinished(&view).into_iter();
         let heads = heads.map(|head| format!("{} is {}; ", head.id, head.phase.as_str()));
-        runs.chain(heads).chain([self.open_entries(), self.open_batches()]).collect()
+        let others = [self.open_entries(), self.open_batches(), self.open_schedules()];
+        runs.chain(heads).chain(others).collect()
     }
 }

@@ -70,6 +70,7 @@ impl World {
         if let (Ok(said), true) = (answer, who != Who::DeafClient) {
             self.reference.told(command, said);
             self.sharding.told(command, said);
+            self.scheduling.told(command, said, self.now());
         }
         self.burst.heard(command, answer);
         if matches!(command, Command::SetBuffer(..) | Command::SetOrgBuffer(..)) {

@@ -24,6 +24,7 @@ use crate::buffered::{self, Losses};
 use crate::lost::{self, Lost};
 use crate::recount;
 use crate::reference::check_keys;
+use crate::scheduling;
 use crate::sharded;
 use crate::slice::Heads;
 use crate::swept;
@@ -69,6 +70,11 @@ pub fn check_after(rows: &dyn Rows, unbound: bool, removed: usize) {
     swept::check(rows);
     recount::check(rows, &picture.runs);
     sharded::check(rows, &picture.runs);
+}
+
+/// All runs that are real.
+pub fn runs(rows: &dyn Rows) -> BTreeMap<RunId, Run> {
+    Picture::of(rows).runs
 }
 
 /// Runs that are not final.
@@ -281,6 +287,8 @@ impl<'a> Picture<'a> {
                 expected.insert((Timer::Enqueue, run.due_at, run.id));
             }
         }
+        let schedules = scheduling::timers(self.rows);
+        expected.extend(schedules.into_iter().map(|(at, id)| (Timer::Schedule, at, id)));
         let mut found = BTreeSet::new();
         // Those that wake readers are looked at with the streams.
         for timer in Timer::ALL.into_iter().filter(|timer| *timer != Timer::Again) {

@@ -24,6 +24,8 @@ use tidegate::ledger::outbox::{endpoints, pauses, revive};
 use tidegate::ledger::runs::report::{self, Reported};
 use tidegate::ledger::runs::submit::{Receipt, Submit, submit};
 use tidegate::ledger::runs::{cancel, edit, replay};
+use tidegate::ledger::schedules::save::must_get;
+use tidegate::ledger::schedules::set::{self, Put};
 use tidegate::ledger::shards::deliver::{Delivery, Taken, deliver};
 use tidegate::ledger::shards::dispatch;
 use tidegate::ledger::shards::plan::{self as shards, Part, Plan, Planned};
@@ -33,6 +35,7 @@ use tidegate::model::buffer::{BufferSettings, OrgPatch, Patch};
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
 use tidegate::model::run::{Run, RunError};
+use tidegate::model::schedule::Round;
 use tidegate::model::shard::ShardedRun;
 use tidegate::model::signature::Secret;
 use tidegate::model::task::Task;
@@ -112,6 +115,11 @@ pub enum Command {
     DispatchShards(Id, usize),
     ResumeSharded(Id),
     Deliver(RunId, Delivery),
+    PutSchedule(Box<Put>),
+    /// Or lets it go on.
+    PauseSchedule(Name, bool),
+    RunSchedule(Name),
+    DeleteSchedule(Name),
 }
 
 /// What an accepted command says.
@@ -141,6 +149,9 @@ pub enum Said {
     Dispatched(dispatch::Slice),
     Resumed(Box<ShardedRun>),
     Taken(Box<Taken>),
+    /// Whether it was paused before.
+    Unpaused(bool),
+    Round(Box<Round>),
     Done,
 }
 
@@ -257,6 +268,16 @@ impl Command {
             }
             Command::ResumeSharded(id) => Said::Resumed(Box::new(dispatch::resume(tx, id)?)),
             Command::Deliver(run, delivery) => Said::Taken(Box::new(deliver(tx, run, delivery)?)),
+            Command::PutSchedule(put) => set::put(tx, *put).map(|_| Said::Done)?,
+            Command::PauseSchedule(name, true) => {
+                set::pause(tx, &name, true, "api").map(|()| Said::Done)?
+            }
+            Command::PauseSchedule(name, false) => {
+                let was = must_get(tx, &name)?.1.paused.is_some();
+                set::pause(tx, &name, false, "api").map(|()| Said::Unpaused(was))?
+            }
+            Command::RunSchedule(name) => Said::Round(Box::new(set::run_now(tx, &name, "api")?)),
+            Command::DeleteSchedule(name) => set::delete(tx, &name).map(|()| Said::Done)?,
         })
     }
 
@@ -359,6 +380,8 @@ impl Said {
             Said::Discarded(more) => format!("discarded, more {more}"),
             Said::Dispatched(slice) => format!("{slice:?}"),
             Said::Taken(taken) => format!("{:?} cached {}", taken.delivered.error, taken.cached),
+            Said::Unpaused(was) => format!("goes on, was paused: {was}"),
+            Said::Round(round) => format!("{round:?}"),
             Said::Done => "done".to_owned(),
         }
     }

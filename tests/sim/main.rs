@@ -29,6 +29,7 @@ mod race;
 mod receivers;
 mod recount;
 mod reference;
+mod scheduling;
 mod shape;
 mod sharded;
 mod sharding;
@@ -53,11 +54,14 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// From so many seeds on they must have met everything that buffer, batches and shards do.
+/// From so many seeds on they must have met everything that buffer, batches, shards and schedules do.
 const SEEDS_THAT_MEET: u64 = 100;
 
+/// What one seed met.
+type AllMet = (Met, batches::Met, sharding::Met, scheduling::Met);
+
 /// Lives one seed; a failure says how to see it again.
-fn live(seed: u64) -> ((u64, u64), Met, batches::Met, sharding::Met) {
+fn live(seed: u64) -> ((u64, u64), AllMet) {
     let mut world = World::new(seed);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.run(TURNS))) {
         eprintln!(
@@ -70,7 +74,8 @@ fn live(seed: u64) -> ((u64, u64), Met, batches::Met, sharding::Met) {
     if setting("TIDEGATE_SIM_SEED").is_some() {
         println!("{}", world.trace.to_text());
     }
-    (world.hash(), world.burst.met, world.batches.met, world.sharding.met)
+    let met = (world.burst.met, world.batches.met, world.sharding.met, world.scheduling.met);
+    (world.hash(), met)
 }
 
 #[test]
@@ -83,22 +88,25 @@ fn seeds_keep_every_promise() {
     let seeds = setting("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let (mut failed, mut met) = (Vec::new(), Met::default());
     let (mut of_batches, mut of_shards) = (batches::Met::default(), sharding::Met::default());
+    let mut of_schedules = scheduling::Met::default();
     for seed in from..from + seeds {
         match catch_unwind(|| live(seed)) {
-            Ok((_, by_seed, batches, shards)) => {
+            Ok((_, (by_seed, batches, shards, schedules))) => {
                 met.add(&by_seed);
                 of_batches.add(&batches);
                 of_shards.add(shards);
+                of_schedules.add(schedules);
             }
             Err(_) => failed.push(seed),
         }
         assert!(failed.len() < 10, "too many seeds failed: {failed:?}");
     }
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    let met_all = format!("{met:?} {of_batches:?} {of_shards:?}");
-    println!("{met_all}");
-    let enough = met.is_enough() && of_batches.is_enough() && of_shards.is_enough();
-    assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {met_all}");
+    let told = format!("{met:?} {of_batches:?} {of_shards:?} {of_schedules:?}");
+    println!("{told}");
+    let enough =
+        [met.is_enough(), of_batches.is_enough(), of_shards.is_enough(), of_schedules.is_enough()];
+    assert!(seeds < SEEDS_THAT_MEET || enough == [true; 4], "the seeds met too little: {told}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tidegate::store::rows::Rows;
 
 use crate::command::Command;
 use crate::mix::{Mix, once_in, one};
+use crate::scheduling::schedule_of;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
@@ -164,7 +165,8 @@ impl Receivers {
             assert_eq!(delivery.row.id, run.id, "the key of a delivery is the id of its run");
             assert_eq!(delivery.row.fence, run.fence, "row and run disagree on the attempt");
         }
-        if run.replay_of.is_some() {
+        // Runs of schedules are counted by their windows.
+        if run.replay_of.is_some() || schedule_of(run).is_some() {
             return;
         }
         let payload = delivery.body.payload.clone().expect("every request has a payload");

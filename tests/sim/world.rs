@@ -21,6 +21,8 @@
 //!   done when they have ended, and called back once;
 //! - a sharded run that was told of has all its items in order, each in one run or in its plan, a
 //!   window has one, a valid delivery stays, and of a plan that was not sealed nothing is left;
+//! - an org has one run of a window of a schedule, none of the time of a pause, and of windows that
+//!   were missed what the schedule says;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -48,6 +50,7 @@ use crate::machine::{End, Machine};
 use crate::mix::{Mix, once_in, one};
 use crate::receivers::Receivers;
 use crate::reference::Reference;
+use crate::scheduling::Scheduling;
 use crate::shape::Shape;
 use crate::sharding::Sharding;
 use crate::streams::Streams;
@@ -94,6 +97,7 @@ pub enum Turn {
     Shard,
     Dispatch,
     Deliver,
+    Schedule,
 }
 
 /// Who waits for an answer.
@@ -130,6 +134,7 @@ pub struct World {
     pub burst: Burst,
     pub batches: Batches,
     pub sharding: Sharding,
+    pub scheduling: Scheduling,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -178,6 +183,8 @@ impl World {
         always.extend(batches.turns());
         let sharding = Sharding::random(&mut entropy);
         always.extend(sharding.turns());
+        let scheduling = Scheduling::random(&mut entropy);
+        always.extend(scheduling.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -200,6 +207,7 @@ impl World {
             burst,
             batches,
             sharding,
+            scheduling,
             streams,
             workers,
             floors,
@@ -290,6 +298,7 @@ impl World {
             Turn::Shard => self.shard(),
             Turn::Dispatch => self.dispatch_shards(),
             Turn::Deliver => self.deliver(),
+            Turn::Schedule => self.schedule(),
         }
     }
 

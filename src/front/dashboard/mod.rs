@@ -25,6 +25,7 @@ pub mod overview;
 pub mod parts;
 pub mod run;
 pub mod runs;
+pub mod schedules;
 mod serve;
 pub mod sharded;
 pub mod shell;

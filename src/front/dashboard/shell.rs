@@ -68,6 +68,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         NavItem::new("Runs", "/runs"),
         NavItem::new("Batches", "/batches"),
         NavItem::new("Sharded runs", "/sharded-runs"),
+        NavItem::new("Schedules", "/schedules"),
         NavItem::new("Streams", "/streams"),
         NavItem::new("Workers", "/workers"),
         NavItem::new("Buffer", "/buffer"),

@@ -24,6 +24,8 @@ pub mod router;
 pub mod run_json;
 pub mod runs;
 pub mod runs_create;
+pub mod schedule_json;
+pub mod schedules;
 pub mod server;
 pub mod sharded;
 pub mod sharded_json;

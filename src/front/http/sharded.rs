@@ -86,16 +86,7 @@ fn created(front: &Front, Sharded { told, cached }: &Sharded) -> Answer {
 fn check(body: CreateSharded, headers: &HeaderMap) -> Result<Request, Refusal> {
     let text: Box<str> = body.items.into();
     let mut text = text.into_string().into_bytes();
-    let items = items(&mut text, ITEM_DEPTH_MAX, ITEMS_MAX).map_err(|why| {
-        let message = match why {
-            Uncut::NoArray => "expected an array".to_owned(),
-            Uncut::TooMany => format!("at most {ITEMS_MAX}"),
-            Uncut::TooDeep(index) => {
-                format!("item {index} is nested deeper than {ITEM_DEPTH_MAX} levels")
-            }
-        };
-        Refusal::field("items", message)
-    })?;
+    let items = items(&mut text, ITEM_DEPTH_MAX, ITEMS_MAX).map_err(uncut)?;
     Ok(Request {
         task: checks::name("task", &body.task)?,
         org: checks::name("org", body.org.as_deref().unwrap_or("default"))?,
@@ -118,7 +109,19 @@ fn check(body: CreateSharded, headers: &HeaderMap) -> Result<Request, Refusal> {
     })
 }
 
-fn shard_size(asked: Option<i64>) -> Result<Option<u32>, Refusal> {
+/// Why `items` are refused.
+pub fn uncut(why: Uncut) -> Refusal {
+    let message = match why {
+        Uncut::NoArray => "expected an array".to_owned(),
+        Uncut::TooMany => format!("at most {ITEMS_MAX}"),
+        Uncut::TooDeep(index) => {
+            format!("item {index} is nested deeper than {ITEM_DEPTH_MAX} levels")
+        }
+    };
+    Refusal::field("items", message)
+}
+
+pub fn shard_size(asked: Option<i64>) -> Result<Option<u32>, Refusal> {
     let Some(asked) = asked else { return Ok(None) };
     match u32::try_from(asked) {
         Ok(size) if (1..=SHARD_SIZE_MAX).contains(&size) => Ok(Some(size)),

@@ -5,6 +5,7 @@ mod batches;
 mod buffer;
 mod jobs;
 mod runs;
+mod schedules;
 mod shards;
 mod streams;
 
@@ -58,6 +59,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "A large piece of work, cut into shards of which each is one run; and what agents deliver of runs.",
     ),
     (
+        "schedules",
+        "Schedules",
+        "A schedule runs a task whenever its cron expression fires: exactly one run, or sharded run, for each org and window.",
+    ),
+    (
         "jobs",
         "Bulk jobs",
         "One action on every run that matches a filter, done in the background: durable, bounded, and with a count that is the set acted on.",
@@ -87,11 +93,12 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 7] = [
+const PARTS: [&[Operation]; 8] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
     shards::SHARDS,
+    schedules::SCHEDULES,
     jobs::JOBS,
     streams::STREAMS,
     buffer::BUFFER,

@@ -6,6 +6,7 @@ use crate::ledger::buffer;
 use crate::ledger::keys::expire::expire_due;
 use crate::ledger::runs::place;
 use crate::ledger::runs::save as runs;
+use crate::ledger::schedules;
 use crate::model::delivery::{OutboxRow, Purpose, RowState, Timer};
 use crate::model::notice::Notice;
 use crate::model::outcome::Outcome;
@@ -22,6 +23,9 @@ use super::settle::{Report, log_attempt};
 /// Timers and keys that one command fires.
 pub const FIRE_MAX: usize = 256;
 
+/// Schedules that one command lets go on: each of them may make runs for many orgs.
+pub const SCHEDULES_MAX: usize = 1;
+
 /// What is left after firing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fired {
@@ -33,7 +37,10 @@ pub struct Fired {
 pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
     let mut fired = Fired::default();
     for timer in Timer::ALL {
-        let room = FIRE_MAX - fired.count;
+        let room = match timer {
+            Timer::Schedule => SCHEDULES_MAX.min(FIRE_MAX - fired.count),
+            _ => FIRE_MAX - fired.count,
+        };
         if room == 0 {
             break;
         }
@@ -50,6 +57,7 @@ pub fn fire(tx: &mut Tx<'_>) -> Result<Fired, Stop> {
                 }
                 Timer::Enqueue => enqueue(tx, id, at)?,
                 Timer::Buffer => buffer::drain::line_up_again(tx, id, at)?,
+                Timer::Schedule => schedules::turn::fire(tx, id, at)?,
             };
             if !known {
                 due::clear(tx, timer, at, id);

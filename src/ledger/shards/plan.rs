@@ -4,6 +4,8 @@
 //! nobody sees, and a last transaction seals it: before that there is nothing, after it everything.
 //! What a crash leaves of a plan that was not sealed is removed, since nobody was told of it.
 
+use std::ops::Range;
+
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::text::quote;
@@ -12,7 +14,7 @@ use crate::ledger::runs::submit::{IDEMPOTENCY_KEPT, no_task};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::shard::{
-    Phase, SHARD_SIZE_DEFAULT, SHARD_SIZE_MAX, Shard, ShardState, ShardedRun, Wishes,
+    Phase, SHARD_SIZE_DEFAULT, SHARD_SIZE_MAX, Shard, ShardState, ShardedRun, Wishes, sizes,
 };
 use crate::store::fault::Stop;
 use crate::store::kinds::run::{self as run_rows, Body};
@@ -66,6 +68,19 @@ pub struct Part {
     pub size: u32,
     /// A JSON array.
     pub text: Vec<u8>,
+}
+
+/// The items of each shard, in order; `items` says where each of them stands in the text of an
+/// array.
+pub fn cut(text: &[u8], items: &[Range<usize>], shard_size: u32) -> impl Iterator<Item = Part> {
+    let mut from = 0;
+    sizes(items.len(), shard_size).map(move |size| {
+        let of_shard = &items[from..from + size];
+        from += size;
+        // What stands between the items of an array are its commas.
+        let inside = &text[of_shard[0].start..of_shard[size - 1].end];
+        Part { size: size as u32, text: [b"[", inside, b"]"].concat() }
+    })
 }
 
 /// What a plan came to.

@@ -270,6 +270,8 @@ fn check_timers(rows: &dyn Rows, facts: &Facts) {
             expected.insert((Timer::Enqueue, run.due_at, run.id));
         }
     }
+    let schedules = super::schedules::check(rows, facts.runs.values());
+    expected.extend(schedules.into_iter().map(|(at, id)| (Timer::Schedule, at, id)));
     let found: BTreeSet<_> = table(rows, Table::Due)
         .into_iter()
         .map(|(key, _)| {

@@ -10,6 +10,7 @@ mod batch;
 mod buffer;
 mod fleet;
 mod keep;
+mod schedules;
 mod shards;
 mod streams;
 
@@ -39,7 +40,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-e";
+const NEWEST: &str = "format-1-f";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -49,6 +50,8 @@ const BUFFER_SINCE: &str = "format-1-d";
 /// The first file in which they say what they are counted as, and who set what; and that holds rows
 /// of batches, sharded runs, retention and bulk jobs.
 const BATCHES_SINCE: &str = "format-1-e";
+/// The first file that holds schedules.
+const SCHEDULES_SINCE: &str = "format-1-f";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -258,6 +261,7 @@ fn written() -> Memory {
     batch::write(&mut tx);
     shards::write(&mut tx);
     keep::write(&mut tx);
+    schedules::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -319,6 +323,9 @@ fn golden_rows_of_every_age_are_readable() {
             batch::check(&memory);
             shards::check(&memory);
             keep::check(&memory);
+        }
+        if path.file_name().unwrap() >= SCHEDULES_SINCE {
+            schedules::check(&memory);
         }
         ages += 1;
     }

@@ -23,6 +23,7 @@ mod outbox_row;
 mod overview;
 mod run;
 mod runs;
+mod schedules;
 mod sharded;
 mod stream;
 mod streams;
@@ -61,6 +62,11 @@ pub fn routes() -> Router<Front> {
         .route("/sharded-runs", get(sharded::list))
         .route("/sharded-runs/{id}", get(sharded::show))
         .route("/sharded-runs/{id}/resume", post(sharded::resume))
+        .route("/schedules", get(schedules::list))
+        .route("/schedules/{name}", get(schedules::show))
+        .route("/schedules/{name}/run", post(schedules::run))
+        .route("/schedules/{name}/pause", post(schedules::pause))
+        .route("/schedules/{name}/resume", post(schedules::resume))
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))
