@@ -25,8 +25,8 @@ use super::view::{Base, View};
 /// Bytes of rows that redb does not have, from which the writer waits for the keeper.
 const RECENT_BYTES_MAX: u64 = 4 << 20;
 /// Fewer bytes than these may wait for company: redb takes many rows for little more than few.
-const GATHER_BYTES: u64 = 64 << 10;
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER_BYTES: u64 = 512 << 10;
+const GATHER: Duration = Duration::from_millis(3);
 
 /// Who does the work beside the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
