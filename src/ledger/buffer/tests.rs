@@ -15,7 +15,6 @@
 //! | B-17 | No edit waits, so nothing polls. |
 //! | B-22 | A parent is a field of the head that is read, not a second look-up; there are no operations on it. |
 //! | B-26 | One duty drains, by one transaction at a time. |
-//! | B-32 | No bulk action yet; lists show buffered runs, so a count would hold them. |
 //! | B-33 | No loop of ours is run by many: one drainer, one sweep; clients are told `Retry-After`. |
 
 mod drain;
