@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::{Id, RunId};
 use crate::base::time::Time;
 
+use super::words::words;
+
 /// What is done to each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -23,25 +25,7 @@ pub enum Action {
     Retry = 3,
 }
 
-impl Action {
-    pub const ALL: [Action; 3] = [Action::Cancel, Action::Replay, Action::Retry];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Cancel => "cancel",
-            Action::Replay => "replay",
-            Action::Retry => "retry",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.as_str() == text)
-    }
-
-    pub fn from_number(number: u8) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| *action as u8 == number)
-    }
-}
+words!(Action { Cancel "cancel", Replay "replay", Retry "retry" });
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,29 +39,15 @@ pub enum JobState {
     Canceled = 5,
 }
 
+words!(JobState {
+    Counting "counting",
+    Counted "counted",
+    Running "running",
+    Done "done",
+    Canceled "canceled",
+});
+
 impl JobState {
-    pub const ALL: [JobState; 5] = [
-        JobState::Counting,
-        JobState::Counted,
-        JobState::Running,
-        JobState::Done,
-        JobState::Canceled,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            JobState::Counting => "counting",
-            JobState::Counted => "counted",
-            JobState::Running => "running",
-            JobState::Done => "done",
-            JobState::Canceled => "canceled",
-        }
-    }
-
-    pub fn from_number(number: u8) -> Option<JobState> {
-        JobState::ALL.into_iter().find(|state| *state as u8 == number)
-    }
-
     pub fn is_over(self) -> bool {
         matches!(self, JobState::Done | JobState::Canceled)
     }

@@ -22,4 +22,5 @@ pub mod signature;
 pub mod stream;
 pub mod target;
 pub mod task;
+mod words;
 pub mod worker;

@@ -15,6 +15,8 @@ use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
+use super::words::words;
+
 use super::cron::{Cron, Zone};
 
 /// Most schedules.
@@ -62,26 +64,6 @@ pub enum RoundState {
     GivenUp = 3,
     /// Its window was missed.
     Skipped = 4,
-}
-
-macro_rules! words {
-    ($type:ident { $($variant:ident $word:literal),* }) => {
-        impl $type {
-            pub const ALL: &[$type] = &[$($type::$variant),*];
-
-            pub fn as_str(self) -> &'static str {
-                match self { $($type::$variant => $word),* }
-            }
-
-            pub fn parse(text: &str) -> Option<$type> {
-                $type::ALL.iter().copied().find(|found| found.as_str() == text)
-            }
-
-            pub fn from_number(number: u8) -> Option<$type> {
-                $type::ALL.iter().copied().find(|found| *found as u8 == number)
-            }
-        }
-    };
 }
 
 words!(Missed { Skip "skip", Once "once" });

@@ -15,6 +15,8 @@ use crate::base::id::{Id, RunId};
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
+use super::words::words;
+
 use super::run::Status;
 
 /// Items of a shard unless request or task say otherwise.
@@ -56,26 +58,6 @@ pub enum ShardState {
     Delivered = 3,
     /// Its agent delivered an error, or its run ended without a result.
     Failed = 4,
-}
-
-macro_rules! words {
-    ($type:ident { $($variant:ident $word:literal),* }) => {
-        impl $type {
-            pub const ALL: &[$type] = &[$($type::$variant),*];
-
-            pub fn as_str(self) -> &'static str {
-                match self { $($type::$variant => $word),* }
-            }
-
-            pub fn parse(text: &str) -> Option<$type> {
-                match text { $($word => Some($type::$variant),)* _ => None }
-            }
-
-            pub fn from_number(number: u8) -> Option<$type> {
-                $type::ALL.iter().copied().find(|found| *found as u8 == number)
-            }
-        }
-    };
 }
 
 words!(Phase {

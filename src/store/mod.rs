@@ -21,5 +21,7 @@ pub mod open;
 mod recent;
 pub mod rows;
 pub mod tables;
+#[cfg(test)]
+mod testing;
 pub mod tx;
 mod view;

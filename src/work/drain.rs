@@ -11,11 +11,8 @@ use crate::appliance::Appliance;
 use crate::appliance::buffer::Rotation;
 use crate::base::time::Stopwatch;
 
-use super::pace::{pause, polite};
+use super::pace::{Refused, pause, polite};
 
-/// After a refusal (the queue is full, the disk is full): first and longest wait; it doubles.
-const REFUSED_FIRST: Duration = Duration::from_millis(100);
-const REFUSED_LONGEST: Duration = Duration::from_secs(5);
 /// How often a drainer that is switched off looks whether it is on again.
 const OFF_PAUSE: Duration = Duration::from_millis(500);
 /// Nothing waits, and no hint came for so long: it looks anyway.
@@ -26,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Drains until `stop`.
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
     let mut rotation = Rotation::default();
-    let mut refused = REFUSED_FIRST;
+    let mut refused = Refused::default();
     let mut looked: Option<Stopwatch> = None;
     while !stop.is_cancelled() {
         if looked.is_none_or(|watch| watch.elapsed() >= LOOK_EVERY) {
@@ -49,7 +46,7 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
         );
         match slice.await {
             Ok((drained, next)) => {
-                refused = REFUSED_FIRST;
+                refused = Refused::default();
                 rotation = next;
                 if drained.failed > 0 || drained.dead > 0 {
                     let (failed, dead) = (drained.failed, drained.dead);
@@ -71,8 +68,7 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
             }
             Err(refusal) => {
                 tracing::warn!(%refusal, "the buffer is not drained for now");
-                pause(&stop, refused).await;
-                refused = (refused * 2).min(REFUSED_LONGEST);
+                pause(&stop, refused.again()).await;
             }
         }
     }

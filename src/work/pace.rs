@@ -1,4 +1,4 @@
-//! How duties that write in slices leave room for everybody else.
+//! How duties that write in slices leave room for everybody else, and wait while they are refused.
 
 use std::time::Duration;
 
@@ -7,6 +7,9 @@ use tokio_util::sync::CancellationToken;
 /// While others write, so many times as long as its slice took is left to them.
 const SHARE_OF_OTHERS: u32 = 2;
 const POLITE_PAUSE_LONGEST: Duration = Duration::from_millis(50);
+/// After a refusal (the queue is full, the disk is full): first and longest wait; it doubles.
+const REFUSED_FIRST: Duration = Duration::from_millis(100);
+const REFUSED_LONGEST: Duration = Duration::from_secs(5);
 
 /// The pause after a slice that took `slice`.
 pub fn polite(slice: Duration, others_write: bool) -> Duration {
@@ -24,5 +27,22 @@ pub async fn pause(stop: &CancellationToken, span: Duration) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(span) => {}
+    }
+}
+
+/// How long to wait after refusals in a row.
+pub struct Refused(Duration);
+
+impl Default for Refused {
+    fn default() -> Refused {
+        Refused(REFUSED_FIRST)
+    }
+}
+
+impl Refused {
+    /// The wait after this one; the next is twice as long.
+    pub fn again(&mut self) -> Duration {
+        let next = (self.0 * 2).min(REFUSED_LONGEST);
+        std::mem::replace(&mut self.0, next)
     }
 }

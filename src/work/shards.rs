@@ -16,17 +16,13 @@ use crate::base::id::Id;
 use crate::base::time::Stopwatch;
 use crate::model::refusal::Refusal;
 
+use super::pace::{Refused, pause, polite};
+
 /// Shards of a slice, and slices under way at once: while others write, and while nobody does.
 const BUSY: Pace = Pace { shards: 50, slices: 1 };
 const QUIET: Pace = Pace { shards: 250, slices: 2 };
 /// Nothing is to be done, and no hint came for so long: it looks anyway.
 const IDLE_PAUSE: Duration = Duration::from_secs(1);
-/// After a refusal (the queue is full, the disk is full): first and longest wait; it doubles.
-const REFUSED_FIRST: Duration = Duration::from_millis(100);
-const REFUSED_LONGEST: Duration = Duration::from_secs(5);
-/// While others write, so many times as long as its slice took is left to them.
-const SHARE_OF_OTHERS: u32 = 2;
-const POLITE_PAUSE_LONGEST: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy)]
 struct Pace {
@@ -36,26 +32,23 @@ struct Pace {
 
 /// Dispatches until `stop`.
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
-    let mut refused = REFUSED_FIRST;
+    let mut refused = Refused::default();
     while !stop.is_cancelled() {
-        let pause = match dispatch_all(&appliance, &stop).await {
+        match dispatch_all(&appliance, &stop).await {
             Ok(()) => {
-                refused = REFUSED_FIRST;
+                refused = Refused::default();
                 tokio::select! {
                     // A hint that came since the last look is kept.
                     () = appliance.shards_wake().notified() => {}
                     () = tokio::time::sleep(IDLE_PAUSE) => {}
                     () = stop.cancelled() => {}
                 }
-                continue;
             }
             Err(refusal) => {
                 tracing::warn!(%refusal, "shards are not dispatched for now");
-                refused
+                pause(&stop, refused.again()).await;
             }
-        };
-        wait(&stop, pause).await;
-        refused = (refused * 2).min(REFUSED_LONGEST);
+        }
     }
 }
 
@@ -82,7 +75,7 @@ async fn dispatch_all(appliance: &Appliance, stop: &CancellationToken) -> Result
         seen = done;
         if others {
             pace = BUSY;
-            wait(stop, (watch.elapsed() * SHARE_OF_OTHERS).min(POLITE_PAUSE_LONGEST)).await;
+            pause(stop, polite(watch.elapsed(), others)).await;
         } else {
             pace = QUIET;
         }
@@ -90,11 +83,4 @@ async fn dispatch_all(appliance: &Appliance, stop: &CancellationToken) -> Result
     }
     while appliance.discard_plans(false).await? {}
     Ok(())
-}
-
-async fn wait(stop: &CancellationToken, span: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(span) => {}
-        () = stop.cancelled() => {}
-    }
 }

@@ -123,7 +123,7 @@ impl Life {
     }
 
     fn start_job(&mut self) {
-        let action = one(&mut self.entropy, &Action::ALL);
+        let action = one(&mut self.entropy, Action::ALL);
         let statuses = one(&mut self.entropy, &[vec![], vec![Status::Queued, Status::Canceled]]);
         let tag = Some(one(&mut self.entropy, &["even", "odd"]).to_owned());
         let filter = Filter { statuses, tag, ..Filter::default() };

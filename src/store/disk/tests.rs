@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use redb::backends::InMemoryBackend;
 
 use super::*;
 use crate::store::memory::Memory;
 use crate::store::rows::{Span, collect, first_key};
+use crate::store::testing::File;
 
 type Held = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -17,31 +17,9 @@ fn all(rows: &dyn Rows, newest_first: bool) -> Held {
     collect(rows, &everything, usize::MAX).unwrap()
 }
 
-/// A file that outlives the store over it.
-#[derive(Clone, Debug)]
-struct File(Arc<InMemoryBackend>);
-
-impl StorageBackend for File {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
-
 /// A store that can be opened anew, with or without a journal.
 fn stored(hands: Option<Hands>, bytes_max: u64) -> Disk {
-    let [db, journal] = [(), ()].map(|()| File(Arc::new(InMemoryBackend::new())));
+    let (db, journal) = (File::new(), File::new());
     let opener = move || {
         let db = Database::builder().create_with_backend(db.clone()).map_err(fault)?;
         let file = || Box::new(journal.clone());

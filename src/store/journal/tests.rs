@@ -1,45 +1,9 @@
 //! Records survive what a file may go through, and damage is told.
 
-use redb::backends::InMemoryBackend;
-use std::sync::Arc;
-
 use super::*;
+use crate::store::testing::File;
 
 const BYTES_MAX: u64 = 4 << 10;
-
-/// A file that outlives the journal over it.
-#[derive(Clone, Debug)]
-struct File(Arc<InMemoryBackend>);
-
-impl File {
-    fn new() -> File {
-        File(Arc::new(InMemoryBackend::new()))
-    }
-
-    fn flip(&self, place: u64) {
-        let mut byte = [0];
-        self.0.read(place, &mut byte).unwrap();
-        self.0.write(place, &[!byte[0]]).unwrap();
-    }
-}
-
-impl StorageBackend for File {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-}
 
 fn created(file: &File) -> Journal {
     Journal::create(Box::new(file.clone()), true, 7, BYTES_MAX).unwrap()
@@ -106,7 +70,7 @@ fn each_lap_overwrites_the_one_before() {
         add(&mut journal, &[("short", None)]);
         assert_eq!(applied(&file, journal.last() - 1), ["-short"]);
     }
-    assert!(file.0.len().unwrap() <= BYTES_MAX);
+    assert!(file.len().unwrap() <= BYTES_MAX);
 }
 
 /// While one area is written, a checkpoint makes the other free: the journal never stops.
@@ -132,7 +96,7 @@ fn areas_take_turns() {
             journal = opened(&file, 7, checkpoint).unwrap().1;
         }
     }
-    assert!(file.0.len().unwrap() <= BYTES_MAX);
+    assert!(file.len().unwrap() <= BYTES_MAX);
 }
 
 #[test]
@@ -172,7 +136,7 @@ fn bytes_of_a_caller_are_never_a_record() {
     foreign.restart(1_000_000);
     add(&mut foreign, &[("forged", None)]);
     let mut forged = vec![0; (foreign.position() - HEADER_BYTES as u64) as usize];
-    theirs.0.read(HEADER_BYTES as u64, &mut forged).unwrap();
+    theirs.read(HEADER_BYTES as u64, &mut forged).unwrap();
     let mut journal = created(&ours);
     let rows = [(&b"sent"[..], Some(&forged[..]))];
     assert_eq!(journal.start(rows.into_iter(), 0).unwrap(), Started::Yes);
