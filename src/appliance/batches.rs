@@ -128,7 +128,8 @@ impl Appliance {
                 return self.created(batch.id, true);
             }
         }
-        let caps = self.batch_caps(&order)?;
+        // A batch is one call at the gate.
+        let caps = self.way_in((&order.org, &order.env))?;
         let appliance = self.clone();
         let whole = tokio::spawn(async move {
             let bytes: usize = items.iter().map(Submit::bytes).sum();
@@ -217,15 +218,6 @@ impl Appliance {
             self.call_sized(bytes, move |tx| create::stage(tx, id, slice)).await?;
         }
         self.call(move |tx| create::seal(tx, id, caps.as_ref())).await
-    }
-
-    /// The limits of the buffer, when the gate diverts the env. A batch is one call at the gate.
-    fn batch_caps(&self, order: &Order) -> Result<Option<Caps>, Refusal> {
-        let env = (&order.org, &order.env);
-        match self.gate().is_enabled() && self.is_diverted(env) {
-            true => self.caps(env).map(Some),
-            false => Ok(None),
-        }
     }
 
     fn batch_buffered(&self, env: (&Name, &Name), taken: Option<Taken>) {

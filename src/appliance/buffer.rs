@@ -124,7 +124,7 @@ impl Appliance {
         Ok(accepted.receipt)
     }
 
-    /// Asks the gate about one run of an env: within which limits it goes into the buffer, or
+    /// Asks the gate about one call for an env, a run or a batch of them: within which limits it goes into the buffer, or
     /// straight in.
     pub(super) fn way_in(&self, of: (&Name, &Name)) -> Result<Option<Caps>, Refusal> {
         if !self.gate().is_enabled() || !self.is_diverted(of) {
@@ -142,7 +142,7 @@ impl Appliance {
     }
 
     /// Asks the gate; whoever asks counts as one call.
-    pub(super) fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
+    fn is_diverted(&self, (org, env): (&Name, &Name)) -> bool {
         let decision = self.gate().decide(
             &Call {
                 org,
@@ -171,7 +171,7 @@ impl Appliance {
     }
 
     /// What the buffer takes. An env whose oldest run waits for too long takes nothing.
-    pub(super) fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
+    fn caps(&self, of: (&Name, &Name)) -> Result<Caps, Refusal> {
         let settings = self.gate().settings();
         let retry_after = match settings.drainer.enabled {
             true => RETRY_AFTER,
