@@ -43,7 +43,8 @@ pub fn find(
     Ok(Some((opened, party)))
 }
 
-/// Acknowledges one entry; false when it was not pending.
+/// Acknowledges one entry; false when it was not pending. The caller has written what it changed of
+/// stream and group.
 fn ack_one(
     tx: &mut Tx<'_>,
     opened: &mut Opened,
@@ -84,9 +85,15 @@ pub fn ack_delete(
     let Some((mut opened, mut party)) = find(tx, key, group)? else {
         return Ok(Answer::Each(vec![-1; ids.len()]));
     };
-    let mut each = Vec::with_capacity(ids.len());
+    // All are acknowledged before any is deleted: a run that is acknowledged writes the head of its
+    // stream itself, and what was deleted in memory until then would come back.
+    let mut acked = Vec::with_capacity(ids.len());
     for id in ids {
-        if !ack_one(tx, &mut opened, &mut party, *id)? {
+        acked.push(ack_one(tx, &mut opened, &mut party, *id)?);
+    }
+    let mut each = Vec::with_capacity(ids.len());
+    for (id, acked) in ids.iter().zip(acked) {
+        if !acked {
             each.push(-1);
             continue;
         }

@@ -3,7 +3,7 @@
 
 use crate::base::id::RunId;
 use crate::base::time::Span;
-use crate::ledger::keys::command::{Command, ReadGroup};
+use crate::ledger::keys::command::{Answer, Command, ReadGroup, Refs};
 use crate::ledger::runs::report::Reported;
 use crate::ledger::streams::requeue::Floors;
 use crate::ledger::testing::*;
@@ -299,4 +299,25 @@ fn reader_without_acknowledgements_gets_runs_pending() {
     let read = ReadGroup { group, consumer, keys, count, no_ack: true, claim: None };
     world.ask_for(Command::ReadGroup(read)).unwrap();
     assert_eq!((world.status(run), world.pending("work").len()), ("executing", 1));
+}
+
+#[test]
+fn deleted_entries_stay_deleted_beside_an_acknowledged_run() {
+    for steps in [1, 2] {
+        let mut world = World::pulling(&[pull_task("work")]);
+        let plain = world.add("work", "plain");
+        let run =
+            world.submit_with("work", |run| run.steps = vec!["work".into(); steps]).unwrap().run.id;
+        let ids = world.read("work", "w1");
+        assert_eq!((ids.len(), ids[0]), (2, plain));
+        let answer = world.ask_for(Command::AckDelete {
+            key: KeyName::of("work"),
+            group: GROUP.into(),
+            refs: Refs::Keep,
+            ids,
+        });
+        assert_eq!(answer, Ok(Answer::Each(vec![1, 1])));
+        assert_eq!(world.stream("work").length, steps as u64 - 1);
+        assert_eq!(world.status(run), ["completed", "queued"][steps - 1]);
+    }
 }
