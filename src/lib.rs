@@ -11,6 +11,7 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
+//!                    monitor (looks at everything every few seconds),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
@@ -36,7 +37,7 @@
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), shard (a large run in parts), cron (expressions: times in a
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
-//!                    counts), job (a bulk action), refusal (every expected no)
+//!                    counts), job (a bulk action), sample (all that is measured, at one moment), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and

@@ -22,6 +22,7 @@ pub mod receivers;
 pub mod requests;
 pub mod retention;
 pub mod runs;
+pub mod sampler;
 pub mod schedules;
 pub mod shards;
 pub mod start;
@@ -65,6 +66,7 @@ pub struct Parts {
     shards_wake: Notify,
     kept: retention::Kept,
     jobs: jobs::Wake,
+    newest: sampler::Newest,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -110,7 +112,7 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let (kept, jobs) = Default::default();
+        let (kept, jobs, newest) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -122,6 +124,7 @@ impl Appliance {
             shards_wake,
             kept,
             jobs,
+            newest,
         }))
     }
 

@@ -16,6 +16,7 @@ pub mod retention;
 pub mod retry;
 pub mod retry_after;
 pub mod run;
+pub mod sample;
 pub mod schedule;
 pub mod shard;
 pub mod signature;

@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod drain;
 pub mod fleet;
 pub mod jobs;
+pub mod monitor;
 pub mod pace;
 pub mod pulse;
 pub mod purge;
