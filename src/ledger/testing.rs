@@ -7,6 +7,7 @@ mod batches;
 mod invariants;
 mod keys;
 mod pull;
+mod retain;
 mod schedules;
 mod shards;
 mod streams;

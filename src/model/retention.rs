@@ -39,6 +39,10 @@ pub struct Retention {
     pub notices: Span,
     /// Bulk jobs that have ended.
     pub jobs: Span,
+    /// Batches that are done, counted from their end. They stay for as long as a run of them does.
+    pub batches: Span,
+    /// Sharded runs that are finished, with what was delivered of their shards; likewise.
+    pub sharded_runs: Span,
 }
 
 impl Default for Retention {
@@ -53,6 +57,8 @@ impl Default for Retention {
             dead_letters_bytes: 1 << 30,
             notices: Span::from_days(30),
             jobs: Span::from_days(30),
+            batches: Span::from_days(30),
+            sharded_runs: Span::from_days(30),
         }
     }
 }
@@ -68,13 +74,16 @@ impl Retention {
         within("dead_letters_max", self.dead_letters_max, &LETTERS)?;
         within("dead_letters_bytes", self.dead_letters_bytes, &BYTES)?;
         within("notices", self.notices, &AGE)?;
-        within("jobs", self.jobs, &AGE)
+        within("jobs", self.jobs, &AGE)?;
+        within("batches", self.batches, &AGE)?;
+        within("sharded_runs", self.sharded_runs, &AGE)
     }
 
     /// The shortest age: how exactly it must be kept.
     pub fn shortest(&self) -> Span {
-        let ages = [self.runs, self.attempts, self.delivered, self.dead_letters, self.notices];
-        ages.into_iter().fold(self.jobs, Span::min)
+        let of_runs = [self.runs, self.batches, self.sharded_runs];
+        let others = [self.attempts, self.delivered, self.dead_letters, self.notices];
+        of_runs.into_iter().chain(others).fold(self.jobs, Span::min)
     }
 }
 
@@ -104,6 +113,8 @@ mod tests {
             ("dead_letters_bytes", Retention { dead_letters_bytes: 1, ..Retention::default() }),
             ("notices", Retention { notices: short, ..Retention::default() }),
             ("jobs", Retention { jobs: short, ..Retention::default() }),
+            ("batches", Retention { batches: short, ..Retention::default() }),
+            ("sharded_runs", Retention { sharded_runs: short, ..Retention::default() }),
         ] {
             let refusal = kept.validate().expect_err(field);
             assert_eq!(refusal.details, Some(serde_json::json!({ "field": field })));

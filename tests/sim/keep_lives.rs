@@ -41,6 +41,8 @@ const KEPT: Retention = Retention {
     notices: Span::from_hours(1),
     // Jobs stay, so that what they did can be added up.
     jobs: Span::from_days(999),
+    batches: Span::from_hours(2),
+    sharded_runs: Span::from_hours(2),
 };
 
 /// What is known of the world.

@@ -80,6 +80,7 @@ fn retention(front: &Front) -> serde_json::Value {
         "removed": {
             "runs": removed.runs, "dead_letters": removed.letters,
             "attempts": removed.attempts, "notices": removed.notices,
+            "batches": removed.batches, "sharded_runs": removed.sharded_runs,
         },
     })
 }

@@ -1,8 +1,10 @@
-//! Clearing away a batch that was never sealed: its creation was refused, or broke off.
+//! Clearing away a batch that nobody sees: its creation was refused or broke off, or it is long over.
 
 use crate::base::id::{Id, RunId};
+use crate::model::batch::Batch;
+use crate::model::run::Status;
 use crate::store::fault::{Fault, Stop};
-use crate::store::kinds::{batch as batches, idem, run as run_rows};
+use crate::store::kinds::{batch as batches, count, idem, run as run_rows};
 use crate::store::tx::Tx;
 
 /// Removes some of its rows; true when there are more. A sealed batch is left alone.
@@ -33,5 +35,19 @@ fn discard_run(tx: &mut Tx<'_>, id: RunId) -> Result<(), Fault> {
     {
         idem::remove(tx, &run.org, &run.env, key);
     }
+    Ok(())
+}
+
+/// Takes a batch that is over, and of whose runs none is left, out of sight: its key is free, and
+/// what is left of it is cleared away like a batch that was never sealed.
+pub fn retire(tx: &mut Tx<'_>, batch: Batch) -> Result<(), Fault> {
+    batches::unbind(tx, &batch)?;
+    for status in Status::ALL {
+        let value = tx.counter(&count::batch(batch.id, status))?;
+        if value != 0 {
+            tx.count(count::batch(batch.id, status), -value);
+        }
+    }
+    batches::put(tx, &Batch { sealed_at: None, finished_at: None, ..batch });
     Ok(())
 }

@@ -4,6 +4,7 @@ mod buffer;
 mod cancel;
 mod create;
 mod finish;
+mod old;
 
 use crate::base::id::{Id, RunId};
 use crate::base::name::Name;

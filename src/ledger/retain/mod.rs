@@ -9,6 +9,7 @@
 //! Never removed: a run that is not final, one that has a row in the outbox or a follow-up there, and
 //! whatever is in the burst buffer, which is in none of the indexes looked at.
 
+mod groups;
 mod run;
 
 use std::ops::ControlFlow;
@@ -55,6 +56,8 @@ pub struct Round {
     attempts_after: Option<Vec<u8>>,
     runs_done: bool,
     attempts_done: bool,
+    batches: groups::Place,
+    sharded: groups::Place,
     /// Dead letters up to this moment are too many.
     letters_until: Option<Time>,
     begun: bool,
@@ -69,7 +72,7 @@ impl Round {
 
     /// Everything was passed over.
     fn is_done(&self) -> bool {
-        self.runs_done && self.attempts_done
+        self.runs_done && self.attempts_done && self.batches.done && self.sharded.done
     }
 }
 
@@ -85,6 +88,7 @@ pub struct Due {
     /// Keys of the attempts log.
     attempts: Vec<Vec<u8>>,
     notices: bool,
+    groups: groups::DueGroups,
     /// The oldest of these runs should have gone so long ago.
     pub behind: Span,
     /// The round has not passed over everything.
@@ -94,7 +98,8 @@ pub struct Due {
 impl Due {
     pub fn is_empty(&self) -> bool {
         let none = self.runs.is_empty() && self.letters.is_empty() && self.follow_ups.is_empty();
-        none && self.attempts.is_empty() && self.jobs.is_empty() && !self.notices
+        let none = none && self.attempts.is_empty() && self.jobs.is_empty() && !self.notices;
+        none && self.groups.is_empty()
     }
 }
 
@@ -105,6 +110,8 @@ pub struct Removed {
     pub letters: u64,
     pub attempts: u64,
     pub notices: u64,
+    pub batches: u64,
+    pub sharded_runs: u64,
     /// The slice was full before all runs had gone: look for them again.
     pub cut: bool,
 }
@@ -115,6 +122,8 @@ impl Removed {
         self.letters += more.letters;
         self.attempts += more.attempts;
         self.notices += more.notices;
+        self.batches += more.batches;
+        self.sharded_runs += more.sharded_runs;
     }
 }
 
@@ -140,6 +149,12 @@ pub fn look(view: &dyn Rows, now: Time, kept: &Retention, round: &mut Round) -> 
     }
     if !round.attempts_done {
         look_at_attempts(view, now.minus(kept.attempts), round, &mut due)?;
+    }
+    if !round.batches.done {
+        due.groups.batches = groups::look_at_batches(view, now, kept, &mut round.batches)?;
+    }
+    if !round.sharded.done {
+        due.groups.sharded = groups::look_at_sharded(view, now, kept, &mut round.sharded)?;
     }
     due.more = !round.is_done() || !due.is_empty();
     Ok(due)
@@ -350,6 +365,7 @@ pub fn remove(tx: &mut Tx<'_>, due: &Due, kept: &Retention) -> Result<Removed, S
         let old = event::announced_before(tx.now().minus(kept.notices));
         done.notices += remove_some(tx, &old, NOTICES_MAX)? as u64;
     }
+    (done.batches, done.sharded_runs) = groups::retire(tx, &due.groups)?;
     Ok(done)
 }
 

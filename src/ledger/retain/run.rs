@@ -19,6 +19,10 @@ pub fn forget(tx: &mut Tx<'_>, run: &Run, room: &mut usize) -> Result<bool, Stop
             return Ok(false);
         }
     }
+    // What was delivered of a shard stays for as long as the sharded run.
+    if run.shard.is_none() && !shards::save::forget_delivered(tx, run.id, room)? {
+        return Ok(false);
+    }
     unlink(tx, run)?;
     run_index::remove(tx, run);
     run_rows::remove(tx, run.id);

@@ -13,25 +13,6 @@ use crate::store::tables::Table;
 
 const DAY: Span = Span::from_days(1);
 
-/// A round to its end; gives what went, and how many slices it took.
-fn round(world: &mut World, kept: &Retention) -> (Removed, usize) {
-    let (mut round, mut removed, mut slices) = (Round::default(), Removed::default(), 0);
-    loop {
-        let (now, before) = (world.now, round.clone());
-        let due = world.ask(|rows| look(rows, now, kept, &mut round)).unwrap();
-        slices += 1;
-        assert!(slices < 1_000, "a round never ends");
-        let done = world.act(|tx| remove(tx, &due, kept)).unwrap();
-        removed.add(&done);
-        if done.cut {
-            round.step_back(&before);
-        }
-        if !due.more && !done.cut {
-            return (removed, slices);
-        }
-    }
-}
-
 fn gone(world: &World, id: RunId) -> bool {
     !world.ask(|rows| run_rows::exists(rows, id)).unwrap()
 }
@@ -70,10 +51,10 @@ fn removed_run_leaves_no_row_behind() {
     let kept = Retention::default();
     let before = world.dump();
     world.advance(Span::from_days(29));
-    assert_eq!(round(&mut world, &kept).0, Removed::default());
+    assert_eq!(world.retain(&kept).0, Removed::default());
     assert_eq!(world.dump(), before, "nothing is due");
     world.advance(Span::from_hours(25));
-    assert_eq!(round(&mut world, &kept).0.runs, 1);
+    assert_eq!(world.retain(&kept).0.runs, 1);
     assert_eq!(rows_with(&world, id), []);
     assert!(world.ask(|rows| idem::get(rows, &n("acme"), &n("prod"), "k")).unwrap().is_none());
     let again = world.submit_with("work", |s| s.idempotency_key = Some("k".to_owned())).unwrap();
@@ -91,9 +72,9 @@ fn long_lived_run_is_judged_by_its_end() {
     world.complete(young, None).unwrap();
     world.advance(DAY);
     let kept = Retention { runs: Span::from_days(2), ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.runs, 0, "one of 40 days ended yesterday");
+    assert_eq!(world.retain(&kept).0.runs, 0, "one of 40 days ended yesterday");
     world.advance(Span::from_hours(25));
-    assert_eq!(round(&mut world, &kept).0.runs, 2);
+    assert_eq!(world.retain(&kept).0.runs, 2);
 }
 
 #[test]
@@ -108,7 +89,7 @@ fn a_key_that_was_bound_anew_stays() {
     let second = with_key(&mut world);
     assert_ne!(first, second);
     world.advance(Span::from_days(30));
-    assert_eq!(round(&mut world, &Retention::default()).0.runs, 1);
+    assert_eq!(world.retain(&Retention::default()).0.runs, 1);
     let bound = world.ask(|rows| idem::get(rows, &n("acme"), &n("prod"), "k")).unwrap().unwrap();
     assert_eq!(bound.run, second);
 }
@@ -125,7 +106,7 @@ fn open_runs_are_never_removed() {
     let open = [waits, delayed.run.id, live, failed];
     world.advance(Span::from_days(60));
     let kept = Retention { runs: Span::from_secs(1), runs_max: 1, ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.runs, 0);
+    assert_eq!(world.retain(&kept).0.runs, 0);
     assert!(open.iter().all(|id| !gone(&world, *id)));
 }
 
@@ -139,15 +120,15 @@ fn run_with_a_follow_up_in_the_outbox_stays() {
     world.pause(PauseScope::Org(n("acme")), None);
     world.advance(Span::from_days(31));
     let kept = Retention::default();
-    assert_eq!(round(&mut world, &kept).0.runs, 0);
+    assert_eq!(world.retain(&kept).0.runs, 0);
     world.resume(&PauseScope::Org(n("acme")));
     let hook = world.claim_one("work");
     assert_eq!(world.answer(&hook, http(200, "{}")), Settled::Applied);
-    assert_eq!(round(&mut world, &kept).0.runs, 1);
+    assert_eq!(world.retain(&kept).0.runs, 1);
     assert!(gone(&world, id));
     assert_eq!(world.attempts(hook.row.id).len(), 1);
     world.advance(Span::from_hours(169));
-    round(&mut world, &kept);
+    world.retain(&kept);
     assert_eq!(rows_with(&world, hook.row.id), []);
 }
 
@@ -162,11 +143,11 @@ fn a37_late_answer_for_a_removed_run_is_a_warning() {
     world.fire();
     world.advance(Span::from_days(31));
     let kept = Retention::default();
-    assert_eq!(round(&mut world, &kept).0.runs, 1);
+    assert_eq!(world.retain(&kept).0.runs, 1);
     assert_eq!(world.answer(&delivery, good(3)), Settled::Late);
     assert_refused(world.complete(id, None), Code::RunNotFound);
     world.advance(Span::from_days(8));
-    round(&mut world, &kept);
+    world.retain(&kept);
     assert_eq!(rows_with(&world, id), []);
 }
 
@@ -178,18 +159,18 @@ fn dead_letters_go_by_age_number_and_bytes() {
         dead.iter().map(|id| world.letter(*id).is_some()).collect()
     };
     let kept = Retention { dead_letters_max: 4, ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.letters, 2);
+    assert_eq!(world.retain(&kept).0.letters, 2);
     assert_eq!(left(&world), [false, false, true, true, true, true], "the oldest go first");
     let bytes = world.ask(|rows| {
         let found = crate::store::rows::collect(rows, &rows_of_dead(), 9).unwrap();
         found.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>()
     });
     let kept = Retention { dead_letters_bytes: bytes - 1, ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.letters, 1);
+    assert_eq!(world.retain(&kept).0.letters, 1);
     assert_eq!(left(&world), [false, false, false, true, true, true]);
     world.advance(Span::from_days(31));
     let kept = Retention { runs: Span::from_days(90), ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.letters, 3);
+    assert_eq!(world.retain(&kept).0.letters, 3);
     // The run stays failed: it can be replayed, and no more be tried again.
     assert_eq!(world.status(dead[0]), "failed");
     assert_refused(world.retry_now(dead[0]), Code::OutboxNotFound);
@@ -212,9 +193,9 @@ fn too_many_runs_go_oldest_first() {
         })
         .collect();
     let kept = Retention { runs_max: 2, ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.runs, 0, "they ended just now");
+    assert_eq!(world.retain(&kept).0.runs, 0, "they ended just now");
     world.advance(COUNTED_AFTER);
-    assert_eq!(round(&mut world, &kept).0.runs, 3);
+    assert_eq!(world.retain(&kept).0.runs, 3);
     let left: Vec<_> = ids.iter().map(|id| gone(&world, *id)).collect();
     assert_eq!(left, [true, true, true, false, false]);
 }
@@ -227,7 +208,7 @@ fn old_attempts_go_before_their_run() {
     let count = world.attempts(id).len() as u64;
     world.advance(Span::from_days(3));
     let kept = Retention { attempts: DAY, ..Retention::default() };
-    assert_eq!(round(&mut world, &kept).0.attempts, count);
+    assert_eq!(world.retain(&kept).0.attempts, count);
     assert!(world.attempts(id).is_empty() && !gone(&world, id));
 }
 
@@ -237,7 +218,7 @@ fn notices_go_by_age() {
     world.dead("work");
     assert!(!world.news().is_empty());
     world.advance(Span::from_days(31));
-    assert!(round(&mut world, &Retention::default()).0.notices > 0);
+    assert!(world.retain(&Retention::default()).0.notices > 0);
     assert!(world.news().is_empty());
 }
 
@@ -260,7 +241,7 @@ fn slices_are_bounded_and_rounds_complete() {
     }
     world.cancel(wordy).unwrap();
     world.advance(Span::from_days(31));
-    let (removed, slices) = round(&mut world, &Retention::default());
+    let (removed, slices) = world.retain(&Retention::default());
     assert_eq!(removed.runs, ids.len() as u64 + 1);
     assert!(slices > ids.len() / RUNS_MAX);
     assert_eq!(rows_with(&world, wordy), []);

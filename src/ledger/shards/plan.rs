@@ -27,6 +27,8 @@ use super::save;
 
 /// Shards that one transaction plans: it holds the writer for some milliseconds.
 pub const PLANNED_AT_ONCE_MAX: usize = 500;
+/// Deliveries that are removed at once with the shards they were for.
+const DISCARDED_MAX: usize = 2_048;
 /// Bytes of items that one transaction plans, beyond its first shard.
 pub const PLANNED_BYTES_MAX: usize = 2 << 20;
 
@@ -55,6 +57,11 @@ impl Plan {
             Some(schedule) => Unique::Schedule(&self.org, schedule, window),
             None => Unique::Task(&self.org, &self.task, window),
         })
+    }
+
+    /// Whatever it is the only one of.
+    pub(super) fn uniques(&self) -> impl Iterator<Item = Unique<'_>> {
+        [self.window(), self.key()].into_iter().flatten()
     }
 
     fn key(&self) -> Option<Unique<'_>> {
@@ -208,7 +215,7 @@ pub fn seal(tx: &mut Tx<'_>, id: Id) -> Result<Planned, Stop> {
         return Ok(Planned { head, cached: true });
     }
     heads::remove_plan(tx, id);
-    for unique in [plan.window(), plan.key()].into_iter().flatten() {
+    for unique in plan.uniques() {
         heads::bind(tx, unique, &head);
     }
     tx.count(count::shards_open(id), i64::from(head.shards));
@@ -245,15 +252,23 @@ pub fn plan(tx: &mut Tx<'_>, plan: Plan, parts: Vec<Part>) -> Result<Planned, St
     seal(tx, begun.head.id)
 }
 
-/// Removes a part of a plan that was not sealed; gives whether there is more of it.
+/// Removes a part of a plan that was not sealed, or whose time is over; gives whether there is more
+/// of it. From the end, so that what is left is the beginning of a plan.
 pub fn discard(tx: &mut Tx<'_>, id: Id) -> Result<bool, Stop> {
     let Some(mut head) = heads::plan(tx, id)? else { return Ok(false) };
-    head.next = head.next.saturating_sub(PLANNED_AT_ONCE_MAX as u32);
-    for shard in rows::list(tx, id, head.next, PLANNED_AT_ONCE_MAX)? {
-        save::discard(tx, &shard);
+    let from = head.next.saturating_sub(PLANNED_AT_ONCE_MAX as u32);
+    let mut room = DISCARDED_MAX;
+    for shard in rows::list(tx, id, from, (head.next - from) as usize)?.iter().rev() {
+        if !save::discard(tx, shard, &mut room)? {
+            break;
+        }
+        head.next = shard.index;
     }
     match head.next {
-        0 => heads::remove_plan(tx, id),
+        0 => {
+            heads::remove_plan(tx, id);
+            save::forget_counts(tx, id)?;
+        }
         _ => heads::put(tx, &head),
     }
     Ok(head.next > 0)
@@ -265,7 +280,7 @@ fn unfinished(rows: &dyn Rows, id: Id) -> Result<ShardedRun, Stop> {
     })?)
 }
 
-fn plan_of(head: &ShardedRun) -> Plan {
+pub(super) fn plan_of(head: &ShardedRun) -> Plan {
     Plan {
         task: head.task.clone(),
         org: head.org.clone(),

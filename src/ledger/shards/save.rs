@@ -3,9 +3,12 @@
 use crate::base::id::{Id, RunId};
 use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::run::Status;
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
 use crate::store::fault::{Fault, Stop};
-use crate::store::kinds::{count, run as run_rows, shard as rows, sharded as heads};
+use crate::store::kinds::{
+    count, delivered, remove_some, run as run_rows, shard as rows, sharded as heads,
+};
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -24,11 +27,43 @@ pub fn save(tx: &mut Tx<'_>, before: &Shard, after: &Shard) {
     rows::put(tx, Some(before), after);
 }
 
-/// Removes a shard of a plan that nobody was told of.
-pub fn discard(tx: &mut Tx<'_>, shard: &Shard) {
+/// Removes a shard of a plan that nobody sees, with what was delivered of it; `room` is how many
+/// deliveries may go. False when there are more: the shard is kept for the next time.
+pub fn discard(tx: &mut Tx<'_>, shard: &Shard, room: &mut usize) -> Result<bool, Stop> {
+    if !forget_delivered(tx, shard.planned_run, room)? {
+        return Ok(false);
+    }
     tx.count(count::shards(shard.sharded, shard.state), -1);
     rows::remove(tx, shard);
     run_rows::remove_body(tx, shard.planned_run);
+    Ok(true)
+}
+
+/// Removes what was delivered of a run; false when there is no room for all of it.
+pub fn forget_delivered(tx: &mut Tx<'_>, run: RunId, room: &mut usize) -> Result<bool, Stop> {
+    *room -= remove_some(tx, &delivered::all_of(run), *room)?;
+    if *room == 0 {
+        return Ok(false);
+    }
+    let (deliveries, bytes) = count::delivered(run);
+    for counter in [deliveries, bytes] {
+        let value = tx.counter(&counter)?;
+        if value != 0 {
+            tx.count(counter, -value);
+        }
+    }
+    Ok(true)
+}
+
+/// The last shard of a plan is gone: what its runs were counted as goes too.
+pub fn forget_counts(tx: &mut Tx<'_>, id: Id) -> Result<(), Fault> {
+    for status in Status::ALL {
+        let value = tx.counter(&count::sharded_runs(id, status))?;
+        if value != 0 {
+            tx.count(count::sharded_runs(id, status), -value);
+        }
+    }
+    Ok(())
 }
 
 /// Gives a shard its run. A run works on one shard, and a shard gets one run, whatever happens.

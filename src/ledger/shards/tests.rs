@@ -2,6 +2,7 @@
 
 mod deliver;
 mod dispatch;
+mod old;
 mod plan;
 
 use crate::base::id::{Id, RunId};

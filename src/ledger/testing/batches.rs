@@ -1,6 +1,6 @@
 //! What must be true of all batches, by counting everything again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::id::Id;
 use crate::ledger::buffer::accept::size_of;
@@ -20,12 +20,32 @@ pub fn all(rows: &dyn Rows) -> Vec<Batch> {
     table(rows, Table::Batch).into_iter().map(read).collect()
 }
 
+/// Runs that a batch made and that retention has removed since.
+fn gone(rows: &dyn Rows, batch: &Batch) -> usize {
+    let made = batches::items(rows, batch.id, 0, usize::MAX).unwrap();
+    let own = made.iter().filter(|item| item.own && item.index < batch.made);
+    own.filter(|item| !run_rows::exists(rows, item.run).unwrap()).count()
+}
+
 /// The counters that runs of batches move, and what batches take of the buffer ahead of their entries.
 pub fn counts<'a>(rows: &dyn Rows, runs: impl Iterator<Item = &'a Run>) -> Vec<(Key, i64)> {
     let mut counts = Vec::new();
+    let mut shrunk = BTreeSet::new();
+    for batch in all(rows).iter().filter(|batch| batch.sealed_at.is_some()) {
+        if gone(rows, batch) == 0 {
+            continue;
+        }
+        // They keep counting as what they were; [`check`] adds up how many they are.
+        shrunk.insert(batch.id);
+        for (status, count) in count::batch_statuses(rows, batch.id).unwrap() {
+            counts.push((count::batch(batch.id, status), count as i64));
+        }
+    }
     for run in runs {
         let Some((batch, _)) = run.batch else { continue };
-        counts.push((count::batch(batch, run.status), 1));
+        if !shrunk.contains(&batch) {
+            counts.push((count::batch(batch, run.status), 1));
+        }
         if !run.status.is_final() {
             counts.push((count::batch_open(batch), 1));
         }
@@ -62,7 +82,7 @@ pub fn check<'a>(rows: &dyn Rows, runs: impl Iterator<Item = &'a Run>) {
         let made = of.remove(&batch.id).unwrap_or_default();
         if batch.sealed_at.is_none() {
             assert!(made.is_empty(), "{about} has runs before its seal");
-            staged += items.iter().filter(|item| item.own).count();
+            staged += items.iter().filter(|item| item.own && item.index >= batch.made).count();
             continue;
         }
         let indexes: Vec<u32> = items.iter().map(|item| item.index).collect();
@@ -71,9 +91,12 @@ pub fn check<'a>(rows: &dyn Rows, runs: impl Iterator<Item = &'a Run>) {
         assert_eq!(own.len(), batch.total as usize, "{about}: total");
         let (ready, waiting): (Vec<&batches::Item>, Vec<&batches::Item>) =
             own.into_iter().partition(|item| item.index < batch.made);
-        assert_eq!(ready.len(), made.len(), "{about}: runs that were made");
+        assert_eq!(ready.len(), made.len() + gone(rows, &batch), "{about}: runs that were made");
+        let counted: u64 =
+            count::batch_statuses(rows, batch.id).unwrap().iter().map(|(_, n)| *n).sum();
+        assert_eq!(counted, ready.len() as u64, "{about}: runs that are counted");
         for item in &ready {
-            let run = run_rows::get(rows, item.run).unwrap().unwrap();
+            let Some(run) = run_rows::get(rows, item.run).unwrap() else { continue };
             assert_eq!(run.batch, Some((batch.id, item.index)), "{about}: run {}", run.id);
         }
         for item in &waiting {

@@ -15,6 +15,7 @@ use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
 use super::idem::Binding;
+use super::of_age;
 use super::run::{RunRow, from_row, to_row};
 
 #[derive(Encode, Decode)]
@@ -144,10 +145,27 @@ fn from_batch_row(id: Id, row: BatchRow) -> Result<Batch, Fault> {
     })
 }
 
+/// At most `limit` batches that were created before `before`, oldest first, behind the given one.
+pub fn created_before(
+    rows: &dyn Rows,
+    before: Time,
+    after: Option<Id>,
+    limit: usize,
+) -> Result<Vec<Batch>, Fault> {
+    let span = of_age(Table::Batch, before, after);
+    let found = if span.is_empty() { Vec::new() } else { collect(rows, &span, limit)? };
+    found.iter().map(|(key, value)| read(last_id(key)?, value)).collect()
+}
+
 /// Removes a head, with its key if that is still its own, and the mark of its work.
 pub fn remove(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), Fault> {
     tx.remove(key(batch.id));
     tx.remove(work().id(batch.id));
+    unbind(tx, batch)
+}
+
+/// Removes its key, if that is still its own.
+pub fn unbind(tx: &mut Tx<'_>, batch: &Batch) -> Result<(), Fault> {
     if let Some(text) = &batch.idempotency_key
         && binding(tx, &batch.org, &batch.env, text)?.is_some_and(|bound| bound.run == batch.id)
     {

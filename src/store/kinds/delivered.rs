@@ -63,6 +63,11 @@ pub fn list(rows: &dyn Rows, run: RunId, limit: usize) -> Result<Vec<Delivered>,
     collect(rows, &Span::prefix(&prefix), limit)?.iter().map(read).collect()
 }
 
+/// Everything that was delivered of a run.
+pub fn all_of(run: RunId) -> Span {
+    Span::prefix(&of(run))
+}
+
 fn from_row(kind: String, key: String, row: DeliveredRow) -> Delivered {
     let error = row.error.map(ErrorRow::into_error);
     Delivered { kind, key, at: Time(row.at), result: row.result, error }

@@ -109,8 +109,10 @@ pub fn list(rows: &dyn Rows, before: Option<Id>, limit: usize) -> Result<Vec<Job
 
 /// At most `limit` of the oldest jobs that were created before `before`.
 pub fn created_before(rows: &dyn Rows, before: Time, limit: usize) -> Result<Vec<Id>, Fault> {
-    let span = Span::prefix(&Key::new(Table::Job)).before(&key(Id::floor_of(before)));
-    collect_keys(rows, &span, limit)?.iter().map(|key| last_id(key)).collect()
+    collect_keys(rows, &super::of_age(Table::Job, before, None), limit)?
+        .iter()
+        .map(|key| last_id(key))
+        .collect()
 }
 
 pub fn remove(tx: &mut Tx<'_>, id: Id) {

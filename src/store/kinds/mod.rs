@@ -33,10 +33,14 @@ pub mod worker;
 #[cfg(test)]
 mod golden;
 
+use crate::base::id::Id;
 use crate::base::name::Name;
+use crate::base::time::Time;
 
 use super::fault::Fault;
+use super::key::Key;
 use super::rows::{Span, collect_keys};
+use super::tables::Table;
 use super::tx::Tx;
 
 /// A name that was checked when it was written.
@@ -52,6 +56,17 @@ pub fn remove_some(tx: &mut Tx<'_>, span: &Span, limit: usize) -> Result<usize, 
         tx.remove_raw(key);
     }
     Ok(count)
+}
+
+/// Rows of a table whose keys are one id, of things that were created before `before`, oldest first,
+/// behind the given one; empty when there can be none.
+fn of_age(table: Table, before: Time, after: Option<Id>) -> Span {
+    let all = Key::new(table);
+    let span = Span::prefix(&all).before(&all.clone().id(Id::floor_of(before)));
+    match after {
+        Some(id) => span.from(&all.id(id).u8(0)),
+        None => span,
+    }
 }
 
 /// A number that stands for a word.

@@ -87,8 +87,10 @@ fn mark(tx: &mut Tx<'_>, table: Table, shard: &Shard, was: bool, is: bool) {
     }
 }
 
-/// Removes a shard of a plan that is given up.
+/// Removes a shard and its marks.
 pub fn remove(tx: &mut Tx<'_>, shard: &Shard) {
+    mark(tx, Table::ShardHeld, shard, shard.is_held(), false);
+    mark(tx, Table::ShardError, shard, shard.error.is_some(), false);
     tx.remove(key(shard.sharded, shard.index));
 }
 

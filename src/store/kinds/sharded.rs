@@ -124,6 +124,23 @@ pub fn newest(rows: &dyn Rows, before: Option<Id>, limit: usize) -> Result<Vec<S
     collect(rows, &span, limit)?.iter().map(read).collect()
 }
 
+/// At most `limit` of them that were created before `before`, oldest first, behind the given one.
+pub fn created_before(
+    rows: &dyn Rows,
+    before: Time,
+    after: Option<Id>,
+    limit: usize,
+) -> Result<Vec<ShardedRun>, Fault> {
+    let span = super::of_age(Table::ShardedRun, before, after);
+    let found = if span.is_empty() { Vec::new() } else { collect(rows, &span, limit)? };
+    found.iter().map(|(key, value)| from_row(last_id(key)?, codec::decode(value)?)).collect()
+}
+
+/// Its head is not among those whose plan is complete any more.
+pub fn remove(tx: &mut Tx<'_>, id: Id) {
+    tx.remove(key(id));
+}
+
 fn to_row(run: &ShardedRun) -> ShardedRow {
     ShardedRow {
         phase: run.phase as u8,
@@ -238,4 +255,12 @@ pub fn bound(rows: &dyn Rows, unique: Unique<'_>) -> Result<Option<Bound>, Fault
 
 pub fn bind(tx: &mut Tx<'_>, unique: Unique<'_>, run: &ShardedRun) {
     tx.put(unique.key(), &Bound::of(run));
+}
+
+/// A window or key belongs to nobody any more, if it was this one's.
+pub fn unbind(tx: &mut Tx<'_>, unique: Unique<'_>, id: Id) -> Result<(), Fault> {
+    if bound(tx, unique)?.is_some_and(|bound| bound.sharded() == id) {
+        tx.remove(unique.key());
+    }
+    Ok(())
 }
