@@ -2,14 +2,16 @@
 //! transaction. A shard that cannot be dispatched is held back with the reason, the others go on,
 //! and a resume tries the held ones again, and only these.
 
+use std::collections::HashMap;
+
 use crate::base::hash::Fnv;
-use crate::base::id::Id;
+use crate::base::id::{Id, RunId};
 use crate::ledger::runs::submit::{self, Submit, no_task};
 use crate::model::notice::Notice;
 use crate::model::refusal::Refusal;
 use crate::model::shard::{Phase, Shard, ShardError, ShardedRun};
 use crate::model::task::Task;
-use crate::store::fault::Stop;
+use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count::{self, Total};
 use crate::store::kinds::run::{self as run_rows, Body};
 use crate::store::kinds::{shard as rows, sharded as heads, task as task_rows};
@@ -42,12 +44,14 @@ pub fn dispatch(tx: &mut Tx<'_>, id: Id, most: usize) -> Result<Slice, Stop> {
     let task = task_rows::get(tx, &head.task)?;
     // Said once, it is not forgotten by the slices that follow.
     let mut broken = head.error.as_ref().is_some_and(|error| error.kind == ShardError::PLAN);
-    for shard in next(tx, &mut head, most)? {
+    let shards = next(tx, &mut head, most)?;
+    let found = Found::of(tx, &shards)?;
+    for shard in shards {
         // One that has or had a run is never given another, however often it is come by.
         if !shard.wants_run() {
             continue;
         }
-        match give_run(tx, &head, &shard, task.as_ref())? {
+        match give_run(tx, &head, &shard, task.as_ref(), &found)? {
             Ok(()) => {
                 slice.made += 1;
                 head.held -= u32::from(shard.is_held());
@@ -97,27 +101,43 @@ fn next(tx: &Tx<'_>, head: &mut ShardedRun, most: usize) -> Result<Vec<Shard>, S
     Ok(shards.collect::<Result<_, _>>()?)
 }
 
+/// What is stored of the runs of a slice, read in one go.
+struct Found {
+    bodies: HashMap<RunId, Body>,
+    linked: HashMap<RunId, (Id, u32)>,
+}
+
+impl Found {
+    fn of(tx: &Tx<'_>, shards: &[Shard]) -> Result<Found, Fault> {
+        let mut ids: Vec<RunId> = shards.iter().map(|shard| shard.planned_run).collect();
+        ids.sort_unstable();
+        Ok(Found { bodies: run_rows::bodies(tx, &ids)?, linked: rows::linked(tx, &ids)? })
+    }
+}
+
 /// Makes the run of a shard, or says why it cannot be made; then nothing of it is left.
 fn give_run(
     tx: &mut Tx<'_>,
     head: &ShardedRun,
     shard: &Shard,
     task: Option<&Task>,
+    found: &Found,
 ) -> Result<Result<(), ShardError>, Stop> {
-    let body = run_rows::body(tx, shard.planned_run)?;
-    if body.payload.is_none() {
+    let body = found.bodies.get(&shard.planned_run).filter(|body| body.payload.is_some());
+    let Some(body) = body else {
         let message = format!("the items of shard {} are missing", shard.index);
         tracing::error!(sharded_run = %head.id, shard = shard.index, "{message}");
         return Ok(Err(ShardError::new(ShardError::PLAN, ShardError::PLAN, message)));
-    }
+    };
+    let works_on = found.linked.get(&shard.planned_run).copied();
     let made = match task {
         None => Err(no_task(&head.task)),
         // A stream may refuse its runs. Nothing refuses one that is pushed, and an overlay for each
         // of so many would cost as much as the runs themselves.
         Some(task) if task.push().is_none() => {
-            tx.attempt(|tx| make(tx, head, shard, &body, task))?
+            tx.attempt(|tx| make(tx, head, shard, (body, task), works_on))?
         }
-        Some(task) => Ok(make(tx, head, shard, &body, task)?),
+        Some(task) => Ok(make(tx, head, shard, (body, task), works_on)?),
     };
     Ok(made.map_err(|Refusal { code, message, .. }| {
         ShardError::new(ShardError::DISPATCH, code.as_str(), message)
@@ -129,8 +149,8 @@ fn make(
     tx: &mut Tx<'_>,
     head: &ShardedRun,
     shard: &Shard,
-    body: &Body,
-    task: &Task,
+    (body, task): (&Body, &Task),
+    works_on: Option<(Id, u32)>,
 ) -> Result<(), Stop> {
     let wishes = head.wishes.clone();
     let payload = body.payload.as_deref().unwrap_or_default();
@@ -146,9 +166,8 @@ fn make(
     let mut run = submit::build(tx, command, body, task);
     run.id = shard.planned_run;
     run.shard = Some((head.id, shard.index));
-    let now = tx.now();
     let run = submit::line_up(tx, run, task)?;
-    save::link(tx, shard, run.id, now)?;
+    save::link(tx, shard, run.id, works_on)?;
     Ok(())
 }
 

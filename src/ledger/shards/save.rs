@@ -1,7 +1,6 @@
 //! Writing a shard together with its counters and its link: nothing else writes shards.
 
 use crate::base::id::{Id, RunId};
-use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::Status;
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
@@ -66,9 +65,15 @@ pub fn forget_counts(tx: &mut Tx<'_>, id: Id) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Gives a shard its run. A run works on one shard, and a shard gets one run, whatever happens.
-pub fn link(tx: &mut Tx<'_>, shard: &Shard, run: RunId, now: Time) -> Result<Shard, Stop> {
-    if let Some((sharded, index)) = rows::of_run(tx, run)? {
+/// Gives a shard its run. A run works on one shard, and a shard gets one run, whatever happens;
+/// `works_on` is what [`rows::linked`] says of the run.
+pub fn link(
+    tx: &mut Tx<'_>,
+    shard: &Shard,
+    run: RunId,
+    works_on: Option<(Id, u32)>,
+) -> Result<Shard, Stop> {
+    if let Some((sharded, index)) = works_on {
         let message = format!("run {run} works on shard {index} of {sharded} already");
         return Err(Refusal::new(Code::Conflict, message).into());
     }
@@ -80,7 +85,7 @@ pub fn link(tx: &mut Tx<'_>, shard: &Shard, run: RunId, now: Time) -> Result<Sha
     let after = Shard {
         state: ShardState::Dispatched,
         run: Some(run),
-        dispatched_at: Some(now),
+        dispatched_at: Some(tx.now()),
         error: None,
         ..shard.clone()
     };

@@ -33,13 +33,16 @@ pub mod worker;
 #[cfg(test)]
 mod golden;
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::Time;
 
 use super::fault::Fault;
-use super::key::Key;
-use super::rows::{Span, collect_keys};
+use super::key::{Key, last_id};
+use super::rows::{Rows, Span, collect_keys};
 use super::tables::Table;
 use super::tx::Tx;
 
@@ -67,6 +70,46 @@ fn of_age(table: Table, before: Time, after: Option<Id>) -> Span {
         Some(id) => span.from(&all.id(id).u8(0)),
         None => span,
     }
+}
+
+/// Rows of strangers that [`of_many`] reads for each one that is wanted.
+const STRANGERS_MAX: usize = 3;
+
+/// The rows of a table whose keys are one of these ids, which stand in ascending order. Ids that were
+/// minted together lie side by side, so one look over them all costs less than one for each; where
+/// too much else lies between them, the rest are looked up one by one.
+fn of_many<T>(
+    rows: &dyn Rows,
+    table: Table,
+    ids: &[Id],
+    read: impl Fn(&[u8]) -> Result<T, Fault>,
+) -> Result<HashMap<Id, T>, Fault> {
+    let mut found = HashMap::with_capacity(ids.len());
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(found) };
+    let key = |id: Id| Key::new(table).id(id);
+    let span = Span::prefix(&Key::new(table)).from(&key(*first)).before(&key(*last).u8(0));
+    let mut wanted = ids.iter().copied().peekable();
+    let mut looks = ids.len().saturating_mul(STRANGERS_MAX + 1);
+    rows.scan(&span, &mut |key, value| {
+        if looks == 0 {
+            return Ok(ControlFlow::Break(()));
+        }
+        looks -= 1;
+        let id = last_id(key)?;
+        while wanted.next_if(|next| *next < id).is_some() {}
+        if wanted.next_if_eq(&id).is_some() {
+            found.insert(id, read(value)?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if looks == 0 {
+        for id in wanted {
+            if let Some(value) = rows.get(key(id).bytes())? {
+                found.insert(id, read(&value)?);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A number that stands for a word.

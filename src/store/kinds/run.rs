@@ -1,5 +1,7 @@
 //! Runs: the head, which changes with every step, and body and output, which are written once.
 
+use std::collections::HashMap;
+
 use bincode::{Decode, Encode};
 
 use crate::base::id::{Id, RunId};
@@ -243,6 +245,11 @@ impl Record for Body {
 
 pub fn body(rows: &dyn Rows, id: RunId) -> Result<Body, Fault> {
     Ok(load(rows, &Key::new(Table::Body).id(id))?.unwrap_or_default())
+}
+
+/// What several runs are to work on, their ids in ascending order.
+pub fn bodies(rows: &dyn Rows, ids: &[RunId]) -> Result<HashMap<RunId, Body>, Fault> {
+    super::of_many(rows, Table::Body, ids, codec::decode)
 }
 
 /// Written only when there is something to keep.

@@ -1,5 +1,7 @@
 //! Shards: their heads, which run is whose, and which of them have an error.
 
+use std::collections::HashMap;
+
 use bincode::{Decode, Encode};
 
 use crate::base::id::{Id, RunId};
@@ -171,6 +173,13 @@ fn link_key(run: RunId) -> Key {
 
 pub fn of_run(rows: &dyn Rows, run: RunId) -> Result<Option<(Id, u32)>, Fault> {
     Ok(load::<LinkRow>(rows, &link_key(run))?.map(|row| (Id(row.sharded), row.index)))
+}
+
+/// Those of the given runs, in ascending order, that work on a shard already.
+pub fn linked(rows: &dyn Rows, runs: &[RunId]) -> Result<HashMap<RunId, (Id, u32)>, Fault> {
+    super::of_many(rows, Table::ShardOfRun, runs, |value| {
+        codec::decode::<LinkRow>(value).map(|row| (Id(row.sharded), row.index))
+    })
 }
 
 pub fn link(tx: &mut Tx<'_>, run: RunId, shard: &Shard) {

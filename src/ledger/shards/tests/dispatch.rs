@@ -9,6 +9,7 @@ use crate::model::refusal::Code;
 use crate::model::run::Status;
 use crate::model::shard::{Phase, ShardError};
 use crate::store::kinds::count::{self, Total};
+use crate::store::kinds::run::{self as run_rows, Body};
 use crate::store::rows::counter;
 
 /// A world in which the task goes after two of five shards.
@@ -137,12 +138,13 @@ fn a36_one_run_works_on_one_shard() {
     world.slice(id, 1);
     let shards = world.shards(id);
     let run = shards[0].run.unwrap();
-    let now = world.now;
-    assert_eq!(run, shards[0].planned_run);
+    let linked = world.ask(|view| rows::linked(view, &[run])).unwrap();
+    let works_on = linked.get(&run).copied();
+    assert_eq!((run, works_on), (shards[0].planned_run, Some((id, 0))));
     // The same run on a second shard, and a second run on the same shard.
-    assert_refused(world.act(|tx| save::link(tx, &shards[1], run, now)), Code::Conflict);
+    assert_refused(world.act(|tx| save::link(tx, &shards[1], run, works_on)), Code::Conflict);
     let other = world.submit("triage");
-    assert_refused(world.act(|tx| save::link(tx, &shards[0], other, now)), Code::Conflict);
+    assert_refused(world.act(|tx| save::link(tx, &shards[0], other, None)), Code::Conflict);
     assert_eq!(world.shards(id), shards);
 }
 
@@ -237,4 +239,29 @@ fn unreadable_plans_stop_and_say_so() {
     assert_eq!(world.pass(id), Slice { made: 4, failed: 1, more: false });
     assert_eq!(world.head(id).error.unwrap().kind, ShardError::PLAN);
     assert_eq!(world.head(id).phase, Phase::Incomplete);
+}
+
+#[test]
+fn inputs_are_found_among_those_of_others() {
+    let mut world = World::with(push_task("triage"));
+    let ids: Vec<RunId> = (0..40).map(|_| world.act(|tx| Ok(tx.mint())).unwrap()).collect();
+    world.checking = false; // They are inputs of nobody.
+    for (at, id) in ids.iter().enumerate() {
+        let body = Body { payload: Some(vec![at as u8]), context: None };
+        world
+            .act(|tx| {
+                run_rows::put_body(tx, *id, &body);
+                Ok(())
+            })
+            .unwrap();
+    }
+    for step in [1, 3, 13, 39] {
+        let mut asked: Vec<RunId> = ids.iter().copied().step_by(step).collect();
+        asked.extend(world.act(|tx| Ok(tx.mint())));
+        let found = world.ask(|view| run_rows::bodies(view, &asked)).unwrap();
+        let payload = |id: &RunId| found.get(id).and_then(|body| body.payload.clone());
+        let expected: Vec<_> = (0..40_u8).step_by(step).map(|at| Some(vec![at])).collect();
+        assert_eq!(asked.iter().map(payload).collect::<Vec<_>>(), [expected, vec![None]].concat());
+    }
+    assert!(world.ask(|view| run_rows::bodies(view, &[])).unwrap().is_empty());
 }
