@@ -20,6 +20,7 @@ mod fair;
 mod gate;
 mod journal;
 mod keep;
+mod keep_groups;
 mod keep_lives;
 mod lost;
 mod machine;
