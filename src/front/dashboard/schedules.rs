@@ -94,6 +94,8 @@ pub struct SchedulePage {
     pub created: When,
     pub last: When,
     pub next: Vec<When>,
+    /// The clock was set back behind windows that are over: none is begun before this.
+    pub silent_until: Option<When>,
     pub rounds: Vec<RoundRow>,
     pub slots: Vec<SlotRow>,
     /// The round that the slots are of.

@@ -115,7 +115,10 @@ fn in_filter(mut refusal: Refusal) -> Refusal {
         refusal.code = Code::InvalidField;
     }
     if let Some(field) = refusal.details.as_mut().and_then(|details| details.get_mut("field")) {
-        *field = format!("filter.{}", field.as_str().unwrap_or_default()).into();
+        let name = field.as_str().unwrap_or_default().to_owned();
+        let inside = format!("filter.{name}");
+        refusal.message = refusal.message.replacen(&format!("`{name}`"), &format!("`{inside}`"), 1);
+        *field = inside.into();
     }
     refusal
 }
@@ -305,6 +308,7 @@ mod tests {
             let refusal = read(filter).expect_err(filter);
             assert_eq!(refusal.code, code, "{filter}: {refusal}");
             assert_eq!(refusal.details.unwrap()["field"], field, "{filter}");
+            assert!(refusal.message.contains(&format!("`{field}`")), "{}", refusal.message);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! org got.
 
 use crate::base::name::Name;
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 use crate::model::cron::words;
 use crate::model::schedule::{
     Got, ORGS_MAX, Progress, ROUNDS_KEPT, Round, RoundState, Schedule, Slot,
@@ -20,6 +20,8 @@ pub const PAGE_MAX: usize = 100;
 /// Orgs that are told of a round, and most of those that failed.
 pub const ORGS_TOLD: usize = 100;
 pub const FAILING_TOLD: usize = 20;
+/// Steps of a clock that is kept right; they make nobody wonder.
+const CLOCK_STEP: Span = Span::from_mins(1);
 
 /// A schedule with all that a list shows.
 #[derive(Clone, Debug)]
@@ -33,6 +35,12 @@ pub struct Told {
 }
 
 impl Told {
+    /// Up to when windows are over that the clock has still to come to, if it is that far behind: it
+    /// was set back, and a window is never begun twice, so until then none is begun.
+    pub fn silent_until(&self, now: Time) -> Option<Time> {
+        Some(self.progress.passed).filter(|passed| *passed > now.plus(CLOCK_STEP))
+    }
+
     /// The last round that made runs, or tried to.
     pub fn last_round(&self) -> Option<&Round> {
         self.rounds.iter().find(|round| round.state != RoundState::Skipped)

@@ -151,6 +151,7 @@ fn page(front: &Front, name: &Name) -> Result<SchedulePage, Refusal> {
             Some(_) => Vec::new(),
             None => told.upcoming.iter().map(|at| When::at(*at, now)).collect(),
         },
+        silent_until: told.silent_until(now).map(|at| When::at(at, now)),
         slots_of: last.map_or(String::new(), title),
         slots_more: last.is_some_and(|round| (round.made + round.failing) as usize > ORGS_TOLD),
         rounds: told.rounds.iter().map(|round| round_row(round, now)).collect(),

@@ -35,6 +35,10 @@ fn a_clock_that_goes_back_repeats_no_window() {
     world.at(at("10:00")).at(at("22:00"));
     world.at(at("09:00")).at(at("10:00")).at(at("21:59")).at(at("22:00"));
     assert_eq!(world.count_runs(), 2);
+    // The page says why nothing is begun until the clock has come there again.
+    let told = world.tell_it();
+    assert_eq!(told.silent_until(at("09:00")), Some(at("22:00")));
+    assert_eq!(told.silent_until(at("22:00")), None);
     world.at(at("22:00").plus(Span::from_hours(12)));
     assert_eq!(world.count_runs(), 3);
 }
