@@ -1,6 +1,7 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
 pub mod bench;
+pub mod beside;
 pub mod check;
 pub mod demo;
 pub mod exit;

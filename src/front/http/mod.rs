@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod jobs;
+pub mod listening;
 pub mod live;
 pub mod outbox;
 pub mod path;
