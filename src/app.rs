@@ -20,7 +20,7 @@ use crate::config::settings::Settings;
 use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
-use crate::front::http::router::router;
+use crate::front::http::router::{Routes, router};
 use crate::front::http::server;
 use crate::front::http::state::{About, Front, Probe, Probed, Shared};
 use crate::front::resp;
@@ -198,7 +198,7 @@ fn about(settings: &Settings, http: SocketAddr, redis: SocketAddr, now: Time) ->
 /// The API over a data directory that no appliance serves: no doors and no duties, so nothing
 /// happens but what is asked for.
 pub struct Offline {
-    router: axum::Router,
+    router: Routes,
     appliance: Appliance,
     writer: Writer,
     _dir: DataDir,

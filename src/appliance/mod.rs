@@ -4,11 +4,13 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod access;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
+pub mod caller;
 pub mod deliveries;
 pub mod entries;
 pub mod fleet;
@@ -65,6 +67,7 @@ pub struct Parts {
     shards_wake: Notify,
     kept: retention::Kept,
     jobs: jobs::Wake,
+    access: access::Keeper,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -108,6 +111,7 @@ impl Appliance {
         clock: Arc<dyn Clock>,
         settings: Settings,
         gate: buffer_settings::GateKeeper,
+        access: access::Keeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
         let (kept, jobs) = Default::default();
@@ -122,6 +126,7 @@ impl Appliance {
             shards_wake,
             kept,
             jobs,
+            access,
         }))
     }
 
@@ -173,7 +178,14 @@ impl Appliance {
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
         T: Send + 'static,
     {
-        let reply = self.handle.send_sized(bytes, act)?;
+        let caller = caller::pending();
+        let reply = self.handle.send_sized(bytes, move |tx: &mut Tx<'_>| {
+            let answer = act(tx)?;
+            if let Some(caller) = caller {
+                caller.write(tx);
+            }
+            Ok(answer)
+        })?;
         reply.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
     }
 

@@ -39,6 +39,8 @@ pub struct Retention {
     pub notices: Span,
     /// Bulk jobs that have ended.
     pub jobs: Span,
+    /// The audit log.
+    pub audit: Span,
 }
 
 impl Default for Retention {
@@ -53,6 +55,7 @@ impl Default for Retention {
             dead_letters_bytes: 1 << 30,
             notices: Span::from_days(30),
             jobs: Span::from_days(30),
+            audit: Span::from_days(90),
         }
     }
 }
@@ -68,12 +71,14 @@ impl Retention {
         within("dead_letters_max", self.dead_letters_max, &LETTERS)?;
         within("dead_letters_bytes", self.dead_letters_bytes, &BYTES)?;
         within("notices", self.notices, &AGE)?;
-        within("jobs", self.jobs, &AGE)
+        within("jobs", self.jobs, &AGE)?;
+        within("audit", self.audit, &AGE)
     }
 
     /// The shortest age: how exactly it must be kept.
     pub fn shortest(&self) -> Span {
-        let ages = [self.runs, self.attempts, self.delivered, self.dead_letters, self.notices];
+        let ages =
+            [self.runs, self.attempts, self.delivered, self.dead_letters, self.notices, self.audit];
         ages.into_iter().fold(self.jobs, Span::min)
     }
 }
@@ -104,6 +109,7 @@ mod tests {
             ("dead_letters_bytes", Retention { dead_letters_bytes: 1, ..Retention::default() }),
             ("notices", Retention { notices: short, ..Retention::default() }),
             ("jobs", Retention { jobs: short, ..Retention::default() }),
+            ("audit", Retention { audit: short, ..Retention::default() }),
         ] {
             let refusal = kept.validate().expect_err(field);
             assert_eq!(refusal.details, Some(serde_json::json!({ "field": field })));

@@ -41,6 +41,7 @@ const KEPT: Retention = Retention {
     notices: Span::from_hours(1),
     // Jobs stay, so that what they did can be added up.
     jobs: Span::from_days(999),
+    audit: Span::from_hours(1),
 };
 
 /// What is known of the world.
