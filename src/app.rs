@@ -15,18 +15,19 @@ use crate::appliance::pulse::Pulse;
 use crate::appliance::{self, Appliance};
 use crate::base::entropy::Entropy;
 use crate::base::id::Minter;
-use crate::base::time::{Clock, Span, SystemClock};
+use crate::base::time::{Clock, Span, SystemClock, Time};
 use crate::config::settings::Settings;
 use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
-use crate::front::http::router::router;
+use crate::front::http::listening::Listening;
+use crate::front::http::router::{Routes, router};
 use crate::front::http::server;
 use crate::front::http::state::{About, Front, Probe, Probed, Shared};
 use crate::front::resp;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
-use crate::store::open::{OpenError, RepairProgress, open_dir};
+use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir};
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
 use crate::work::fleet;
@@ -61,7 +62,7 @@ pub struct App {
     duties: Vec<JoinHandle<()>>,
     doors: Vec<JoinHandle<()>>,
     writer: Writer,
-    _dir: crate::store::open::DataDir,
+    _dir: DataDir,
 }
 
 /// Opens the store, starts writer, duties and doors; returns once it is ready.
@@ -84,26 +85,17 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let serving = resp::server::serve(redis_listener, redis_door.clone(), stop.clone());
     doors.push(tokio::spawn(serving));
 
-    let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
-    let dir = tokio::task::spawn_blocking(move || open_dir(&path, cache, repair_progress()))
-        .await
-        .expect("opening does not panic")?;
-    let sender = Arc::new(Sender::new(&sender::Settings {
-        allow: settings.allow.clone(),
-        ca_file: settings.ca_file.clone(),
-        ..sender::Settings::default()
-    })?);
-    let (appliance, writer) = appliance::start::start(
-        dir.disk.clone(),
-        clock.clone(),
-        appliance::Settings {
-            sync_budget: settings.sync_budget,
-            buffer: settings.buffer,
-            retention: settings.retention,
-            ..appliance::Settings::default()
-        },
-        on_fault,
-    )?;
+    let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
+    let sender = Arc::new(sender_of(&settings)?);
+    match Listening::in_dir(&settings.data_dir) {
+        Ok(local) => {
+            let serving =
+                server::serve(local, door.router(), server::Settings::default(), stop.clone());
+            doors.push(tokio::spawn(serving));
+        }
+        // Verbs of the command line cannot reach it then; everything else works.
+        Err(error) => tracing::warn!(%error, "`admin.sock` cannot be made in the data directory"),
+    }
     let recovered = patiently(|| appliance.recover()).await?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took back claims that were out at the last stop");
@@ -143,17 +135,10 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             stop.clone(),
         )),
     ];
+    let about = about(&settings, http, redis, clock.now());
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
-        about: Arc::new(About {
-            version: env!("CARGO_PKG_VERSION"),
-            address: format!("http://{http}"),
-            redis,
-            hosts: settings.hosts.clone(),
-            data_dir: settings.data_dir.clone(),
-            started_at: clock.now(),
-            durability: "fsync before every answer".to_owned(),
-        }),
+        about: Arc::new(about),
         pulse,
         probe: probe(sender, clock),
         allow: settings.allow,
@@ -165,6 +150,87 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tracing::warn!(%error, "`addresses.json` cannot be written");
     }
     Ok(App { appliance, http, redis, stop, duties, doors, writer, _dir: dir })
+}
+
+/// Opens the store and starts its writer.
+async fn open(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+    on_fault: OnFault,
+) -> Result<(DataDir, Appliance, Writer), StartError> {
+    let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
+    let dir = tokio::task::spawn_blocking(move || open_dir(&path, cache, repair_progress()))
+        .await
+        .expect("opening does not panic")?;
+    let (appliance, writer) = appliance::start::start(
+        dir.disk.clone(),
+        clock,
+        appliance::Settings {
+            sync_budget: settings.sync_budget,
+            buffer: settings.buffer,
+            retention: settings.retention,
+            ..appliance::Settings::default()
+        },
+        on_fault,
+    )?;
+    Ok((dir, appliance, writer))
+}
+
+fn sender_of(settings: &Settings) -> Result<Sender, sender::SenderError> {
+    Sender::new(&sender::Settings {
+        allow: settings.allow.clone(),
+        ca_file: settings.ca_file.clone(),
+        ..sender::Settings::default()
+    })
+}
+
+fn about(settings: &Settings, http: SocketAddr, redis: SocketAddr, now: Time) -> About {
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        address: format!("http://{http}"),
+        redis,
+        hosts: settings.hosts.clone(),
+        data_dir: settings.data_dir.clone(),
+        started_at: now,
+        durability: "fsync before every answer".to_owned(),
+    }
+}
+
+/// The API over a data directory that no appliance serves: no doors and no duties, so nothing
+/// happens but what is asked for.
+pub struct Offline {
+    router: Routes,
+    appliance: Appliance,
+    writer: Writer,
+    _dir: DataDir,
+}
+
+impl Offline {
+    pub async fn open(settings: Settings, on_fault: OnFault) -> Result<Offline, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
+        let sender = Arc::new(sender_of(&settings)?);
+        let about = about(&settings, settings.http, settings.redis, clock.now());
+        let router = router(Front::new(Shared {
+            appliance: appliance.clone(),
+            about: Arc::new(about),
+            pulse: Arc::default(),
+            probe: probe(sender, clock),
+            allow: settings.allow,
+            stop: CancellationToken::new(),
+        }));
+        Ok(Offline { router, appliance, writer, _dir: dir })
+    }
+
+    /// Answers as a running appliance would; the request is trusted.
+    pub async fn ask(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        server::ask(self.router.clone(), request).await
+    }
+
+    pub async fn close(self) {
+        drop((self.router, self.appliance));
+        stop_writer(self.writer).await;
+    }
 }
 
 /// Binds an address; gives the one in use, since port 0 picks any.
@@ -201,11 +267,14 @@ impl App {
                 tracing::error!(%error, "a part of the appliance ended badly");
             }
         }
-        let writer = self.writer;
-        let ended = tokio::task::spawn_blocking(move || writer.stop()).await;
-        if let Err(error) = ended {
-            tracing::error!(%error, "the writer ended badly");
-        }
+        stop_writer(self.writer).await;
+    }
+}
+
+/// Commits what came before, and closes the file.
+async fn stop_writer(writer: Writer) {
+    if let Err(error) = tokio::task::spawn_blocking(move || writer.stop()).await {
+        tracing::error!(%error, "the writer ended badly");
     }
 }
 

@@ -5,6 +5,7 @@ use crate::base::time::Time;
 use crate::ledger::runs::callbacks;
 use crate::model::refusal::Refusal;
 use crate::model::run::Run;
+use crate::store::kinds::callback as rows;
 
 use super::runs::Scope;
 use super::{Appliance, unreadable};
@@ -26,7 +27,16 @@ impl Appliance {
     }
 
     /// An answer came; `body` is JSON text.
-    pub async fn answer_callback(&self, id: Id, body: String) -> Result<Run, Refusal> {
+    pub async fn answer_callback(
+        &self,
+        id: Id,
+        body: String,
+        scope: &Scope,
+    ) -> Result<Run, Refusal> {
+        let found = rows::get(&self.snapshot()?, id).map_err(unreadable)?;
+        if let Some(callback) = found {
+            self.run_row(callback.run, scope).map_err(|_| not_found(&id.to_string()))?;
+        }
         let bytes = body.len();
         self.call_sized(bytes, move |tx| callbacks::answer(tx, id, body)).await
     }

@@ -4,11 +4,13 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod access;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
 pub mod buffer_settings;
 pub mod callbacks;
+pub mod caller;
 pub mod deliveries;
 pub mod entries;
 pub mod fleet;
@@ -67,6 +69,7 @@ pub struct Parts {
     kept: retention::Kept,
     jobs: jobs::Wake,
     newest: sampler::Newest,
+    access: access::Keeper,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -110,6 +113,7 @@ impl Appliance {
         clock: Arc<dyn Clock>,
         settings: Settings,
         gate: buffer_settings::GateKeeper,
+        access: access::Keeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
         let (kept, jobs, newest) = Default::default();
@@ -125,6 +129,7 @@ impl Appliance {
             kept,
             jobs,
             newest,
+            access,
         }))
     }
 
@@ -176,7 +181,14 @@ impl Appliance {
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop> + Send + 'static,
         T: Send + 'static,
     {
-        let reply = self.handle.send_sized(bytes, act)?;
+        let caller = caller::pending();
+        let reply = self.handle.send_sized(bytes, move |tx: &mut Tx<'_>| {
+            let answer = act(tx)?;
+            if let Some(caller) = caller {
+                caller.write(tx);
+            }
+            Ok(answer)
+        })?;
         reply.await.unwrap_or_else(|_| Err(crate::engine::batch::unknown()))
     }
 

@@ -10,6 +10,7 @@ use crate::ledger::ask::newest::newest_id;
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
+use super::access::Keeper;
 use super::buffer_settings::GateKeeper;
 use super::{Appliance, Settings};
 
@@ -26,7 +27,8 @@ pub fn start(
         minter.stay_above(newest);
     }
     let gate = GateKeeper::load(&snapshot, &settings.buffer)?;
+    let access = Keeper::load(&snapshot, clock.now())?;
     drop(snapshot);
     let (handle, writer) = writer::start(disk, clock.clone(), minter, on_fault);
-    Ok((Appliance::new(handle, clock, settings, gate), writer))
+    Ok((Appliance::new(handle, clock, settings, gate, access), writer))
 }

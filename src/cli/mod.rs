@@ -1,10 +1,13 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
 pub mod bench;
+pub mod beside;
 pub mod check;
 pub mod demo;
 pub mod exit;
 pub mod serve;
+pub mod token;
+pub mod user;
 
 use std::path::PathBuf;
 
@@ -29,6 +32,10 @@ enum Verb {
     Demo(demo::Demo),
     /// Measure this machine.
     Bench(bench::Bench),
+    /// Make, list and revoke API tokens.
+    Token(token::Token),
+    /// Add, list and remove users of the pages, and set their passwords.
+    User(user::User),
     /// Check the settings and end.
     Check(check::Check),
     /// Print the version.
@@ -82,6 +89,8 @@ pub fn run() -> i32 {
         Verb::Serve(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
+        Verb::Token(verb) => verb.run(),
+        Verb::User(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Version(verb) => verb.run(),
     }

@@ -1,6 +1,8 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
+pub mod access;
 pub mod address;
+pub mod attempts;
 pub mod batch;
 pub mod breaker;
 pub mod buffer;

@@ -79,6 +79,7 @@ codes! {
     InvalidUrl "invalid_url" Invalid "The URL of a receiver is malformed or may not be called.";
     InvalidHeader "invalid_header" Invalid "A header has a value that is not allowed.";
     Unauthorized "unauthorized" Unauthorized "A token is needed.";
+    WrongPassword "wrong_password" Unauthorized "No user of this name has this password.";
     Forbidden "forbidden" Forbidden "The request was recognised and is not allowed.";
     NotFound "not_found" NotFound "No such path; `/docs` lists them all.";
     BatchNotFound "batch_not_found" NotFound "No such batch in this org and env.";
@@ -94,6 +95,8 @@ codes! {
     CallbackNotFound "callback_not_found" NotFound "No such callback: it was answered, or its run has ended.";
     ShardedRunNotFound "sharded_run_not_found" NotFound "No such sharded run in this org and env.";
     ScheduleNotFound "schedule_not_found" NotFound "No such schedule; set it with PUT /v1/schedules/{name}.";
+    TokenNotFound "token_not_found" NotFound "No such token.";
+    UserNotFound "user_not_found" NotFound "No such user.";
     WorkerNotFound "worker_not_found" NotFound "No such worker.";
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The path exists, the method does not.";
     Conflict "conflict" Conflict "The state changed meanwhile; read it again.";
@@ -105,6 +108,7 @@ codes! {
     EntryIdTooLow "conflict_entry_id" Conflict "An id must be above the highest one that the stream ever gave.";
     EntryIdsUsedUp "conflict_entry_ids_used_up" Conflict "The stream has given the last possible id.";
     NotANumber "conflict_not_a_number" Conflict "The value is not a whole number of 64 bits.";
+    UserExists "conflict_user" Conflict "There is a user of this name already.";
     Overflow "conflict_overflow" Conflict "The result does not fit into 64 bits.";
     VersionConflict "conflict_version" Conflict "The metadata has another version by now.";
     TooLarge "too_large" TooLarge "The body or a field is larger than its limit.";
@@ -118,9 +122,13 @@ codes! {
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     TooManySchedules "too_many_schedules" NotAllowed "There are 1000 schedules already; delete one.";
     TooManyDeliveries "too_many_deliveries" NotAllowed "A run takes at most 1000 deliveries.";
+    TooManyTokens "too_many_tokens" NotAllowed "There are 1000 live tokens already; revoke one.";
+    TooManyUsers "too_many_users" NotAllowed "There are 200 users already; remove one.";
+    LastAdmin "not_allowed_last_admin" NotAllowed "The last admin cannot be removed: nobody could let anybody in.";
     Busy "busy" Busy "The queue of writes is full; nothing was done; try again after `Retry-After`.";
     LimitWaiting "limit_waiting" Busy "Too many requests wait for runs already.";
     LimitBuffer "limit_buffer" Busy "The burst buffer takes no more for now; nothing was done; try again after `Retry-After`.";
+    LimitAttempts "limit_attempts" Busy "Too many wrong tokens or passwords from here; try again after `Retry-After`.";
     LimitJobs "limit_jobs" Busy "Too many bulk jobs are at work or wait to be confirmed; try again after `Retry-After`.";
     Internal "internal" Internal "A defect of Tidegate; its log says more.";
     RunUnreadable "internal_run_unreadable" Internal "The run was accepted in a burst and its entry cannot be read any more; it will not be delivered. What is left of it is on the Buffer page.";

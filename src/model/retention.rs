@@ -43,6 +43,8 @@ pub struct Retention {
     pub batches: Span,
     /// Sharded runs that are finished, with what was delivered of their shards; likewise.
     pub sharded_runs: Span,
+    /// The audit log.
+    pub audit: Span,
 }
 
 impl Default for Retention {
@@ -59,6 +61,7 @@ impl Default for Retention {
             jobs: Span::from_days(30),
             batches: Span::from_days(30),
             sharded_runs: Span::from_days(30),
+            audit: Span::from_days(90),
         }
     }
 }
@@ -76,13 +79,14 @@ impl Retention {
         within("notices", self.notices, &AGE)?;
         within("jobs", self.jobs, &AGE)?;
         within("batches", self.batches, &AGE)?;
-        within("sharded_runs", self.sharded_runs, &AGE)
+        within("sharded_runs", self.sharded_runs, &AGE)?;
+        within("audit", self.audit, &AGE)
     }
 
     /// The shortest age: how exactly it must be kept.
     pub fn shortest(&self) -> Span {
         let of_runs = [self.runs, self.batches, self.sharded_runs];
-        let others = [self.attempts, self.delivered, self.dead_letters, self.notices];
+        let others = [self.attempts, self.delivered, self.dead_letters, self.notices, self.audit];
         of_runs.into_iter().chain(others).fold(self.jobs, Span::min)
     }
 }
@@ -115,6 +119,7 @@ mod tests {
             ("jobs", Retention { jobs: short, ..Retention::default() }),
             ("batches", Retention { batches: short, ..Retention::default() }),
             ("sharded_runs", Retention { sharded_runs: short, ..Retention::default() }),
+            ("audit", Retention { audit: short, ..Retention::default() }),
         ] {
             let refusal = kept.validate().expect_err(field);
             assert_eq!(refusal.details, Some(serde_json::json!({ "field": field })));

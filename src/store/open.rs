@@ -3,7 +3,8 @@
 //!
 //! `tidegate.redb` is the store, `tidegate.journal` what was committed since its last checkpoint and
 //! as much a part of it; `lock` keeps a second process out, `addresses.json` says where a running
-//! appliance listens, `tmp` holds what may be deleted at any time.
+//! appliance listens, `admin.sock` lets verbs of the command line in to it, `tmp` holds what may be
+//! deleted at any time.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -33,6 +34,7 @@ const OURS: &[&str] = &[
     DRAFT_FILE,
     LOCK_FILE,
     "addresses.json",
+    "admin.sock",
     "tmp",
     "keys",
     "backups",

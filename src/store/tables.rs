@@ -74,6 +74,11 @@
 //! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
 //! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
 //! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
+//! | Token | token id | an API token: name, role, bounds, hash, times | until revoked or expired, and then some |
+//! | User | name | role, hash of the password | until removed |
+//! | Session | hash of its secret | user, when it began and was used last | until it ends |
+//! | Audit | id | who changed what, when and from where | 90 days |
+//! | SetUp | nothing | since when access is controlled | for ever |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -163,6 +168,11 @@ tables! {
     ScheduleRound = 77,
     ScheduleSlot = 78,
     ScheduleTombstone = 79,
+    Token = 107,
+    User = 108,
+    Session = 109,
+    Audit = 110,
+    SetUp = 111,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

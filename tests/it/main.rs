@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod batches;
+mod beside;
 mod buffer;
 mod buffer_settings;
 mod clients;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::app::{self, App, StartError};
 use tidegate::base::time::Stopwatch;
+use tidegate::cli::beside::{Ask, Place, Unanswered};
 use tidegate::config::settings::Written;
 
 pub use crate::receiver::{Gate, PATIENCE, Receiver, Reply, Seen};
@@ -135,6 +136,17 @@ impl World {
         self.redis = Some(app.redis);
         self.app = Some(app);
         Ok(())
+    }
+
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        self.written.server.data_dir.clone().expect("it is set")
+    }
+
+    /// What a verb of the command line asks, beside the running appliance or without it.
+    pub async fn ask(&self, ask: Ask) -> Result<Value, Unanswered> {
+        let place = Place { data_dir: Some(self.data_dir()), config: None };
+        let asked = tokio::task::spawn_blocking(move || place.ask(ask)).await;
+        asked.expect("it does not panic")
     }
 
     /// Stops in order: intake ends, what is out comes home.

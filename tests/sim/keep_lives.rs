@@ -43,6 +43,7 @@ const KEPT: Retention = Retention {
     jobs: Span::from_days(999),
     batches: Span::from_hours(2),
     sharded_runs: Span::from_hours(2),
+    audit: Span::from_hours(1),
 };
 
 /// What is known of the world.

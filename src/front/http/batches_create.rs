@@ -13,6 +13,7 @@ use super::body::{LargeBytes, parse};
 use super::error::Answer;
 use super::runs_create::{self as checks, CreateRun};
 use super::state::Front;
+use super::who::Bound;
 use crate::appliance::batches::{ITEMS_MAX, Order, at_item};
 use crate::appliance::intake::Submit;
 use crate::base::hash::Fnv;
@@ -63,11 +64,12 @@ pub struct CreatedJson {
 pub async fn create(
     State(front): State<Front>,
     headers: HeaderMap,
+    bound: Bound,
     LargeBytes { bytes, room: _room }: LargeBytes,
 ) -> Answer {
     let payload_max = front.appliance.settings().payload_bytes_max;
     // So many items take long enough to read that others would wait for it.
-    let read = tokio::task::spawn_blocking(move || check(&bytes, &headers, payload_max));
+    let read = tokio::task::spawn_blocking(move || check(&bytes, &headers, &bound, payload_max));
     let (order, items) =
         read.await.map_err(|_| Refusal::new(Code::Internal, "the batch could not be read"))??;
     let created = front.appliance.create_batch(order, items).await?;
@@ -85,9 +87,11 @@ pub async fn create(
 fn check(
     bytes: &[u8],
     headers: &HeaderMap,
+    bound: &Bound,
     payload_max: usize,
 ) -> Result<(Order, Vec<Submit>), Refusal> {
-    let body: CreateBatch = parse(bytes)?;
+    let mut body: CreateBatch = parse(bytes)?;
+    bound.place(&mut body.org, &mut body.env)?;
     if body.items.is_empty() || body.items.len() > ITEMS_MAX {
         let message = format!("expected 1 to {ITEMS_MAX} items, got {}", body.items.len());
         return Err(Refusal::field("items", message));
@@ -122,7 +126,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> Refusal {
-        match check(body.as_bytes(), &HeaderMap::new(), 100) {
+        match check(body.as_bytes(), &HeaderMap::new(), &Bound::default(), 100) {
             Err(refusal) => refusal,
             Ok((order, _)) => panic!("{body} was taken: {order:?}"),
         }
@@ -193,14 +197,19 @@ mod tests {
     fn the_key_of_the_header_is_that_of_the_batch() {
         let mut headers = HeaderMap::new();
         headers.insert("idempotency-key", "k".parse().unwrap());
-        let (order, items) = check(br#"{"items":[{"task":"t"}]}"#, &headers, 100).unwrap();
+        let (order, items) =
+            check(br#"{"items":[{"task":"t"}]}"#, &headers, &Bound::default(), 100).unwrap();
         assert_eq!(
             (order.idempotency_key.as_deref(), &items[0].idempotency_key),
             (Some("k"), &None)
         );
-        let blanks = check(br#"{ "items" : [ {"task" : "t"} ] }"#, &headers, 100).unwrap().0;
+        let blanks =
+            check(br#"{ "items" : [ {"task" : "t"} ] }"#, &headers, &Bound::default(), 100)
+                .unwrap()
+                .0;
         assert_eq!(blanks.fingerprint, order.fingerprint);
-        let other = check(br#"{"items":[{"task":"u"}]}"#, &headers, 100).unwrap().0;
+        let other =
+            check(br#"{"items":[{"task":"u"}]}"#, &headers, &Bound::default(), 100).unwrap().0;
         assert_ne!(other.fingerprint, order.fingerprint);
     }
 }

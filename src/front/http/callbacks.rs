@@ -126,13 +126,14 @@ pub struct TakenJson {
     outstanding: u32,
 }
 
-/// An answer from outside. Whoever knows the id may give it.
+/// An answer from outside.
 pub async fn answer(
     State(front): State<Front>,
     Path(id): Path,
-    query: Query,
+    mut query: Query,
     JsonBody(body): JsonBody<Box<RawValue>>,
 ) -> Answer {
+    let scope = query.scope()?;
     query.end()?;
     // What is no id is no callback either.
     let callback = id.parse::<Id>().map_err(|()| not_found(&id))?;
@@ -143,7 +144,7 @@ pub async fn answer(
         let details = serde_json::json!({ "bytes_max": ANSWER_BYTES_MAX });
         return Err(Refusal::new(Code::TooLarge, message).with_details(details).into());
     }
-    let run = front.appliance.answer_callback(callback, body.into_string()).await?;
+    let run = front.appliance.answer_callback(callback, body.into_string(), &scope).await?;
     let (status, outstanding) = (run.status.as_str(), run.callbacks);
     Ok(Json(TakenJson { run: run.id, status, outstanding }).into_response())
 }

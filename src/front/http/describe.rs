@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::state::Front;
+use super::who::COOKIE;
+use crate::model::access::{Needs, Role};
 use crate::model::refusal::{Code, Refusal};
 
 /// One method on one path.
@@ -14,6 +16,10 @@ pub struct Operation {
     pub method: &'static str,
     pub path: &'static str,
     pub section: &'static str,
+    /// Who may; what is not said follows from the method, on the safe side.
+    pub needs: Option<Needs>,
+    /// Whose things it is about.
+    pub reach: Reach,
     pub summary: &'static str,
     pub notes: &'static [&'static str],
     /// Name, kind and meaning of each query parameter.
@@ -25,6 +31,30 @@ pub struct Operation {
     pub answers: &'static [(u16, &'static str)],
     pub answer: Option<Shape>,
     pub handler: fn() -> MethodRouter<Front>,
+}
+
+/// Whose things an operation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Things of orgs and envs: a caller that is bound to some sees and changes only theirs.
+    Tenants,
+    /// The same for all tenants, and telling nothing of any of them.
+    Shared,
+    /// The whole appliance: a caller that is bound to an org or env stays outside.
+    House,
+}
+
+impl Operation {
+    /// Who may. Where the table says nothing, looking is for those who look and the rest for
+    /// operators.
+    pub fn needs(&self) -> Needs {
+        self.needs.unwrap_or(unsaid(self.method))
+    }
+}
+
+/// What a route takes that says nothing.
+pub fn unsaid(method: &str) -> Needs {
+    if method == "GET" { Needs::View } else { Needs::Operate }
 }
 
 /// The schema of a type, with those it refers to.
@@ -62,7 +92,16 @@ pub fn openapi(operations: &[Operation], version: &str) -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": schemas },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "An API token." },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": COOKIE,
+                    "description": "Of the pages.",
+                },
+            },
+        },
     })
 }
 
@@ -82,7 +121,11 @@ fn describe(operation: &Operation, schemas: &mut Map<String, Value>) -> Value {
         "tags": [operation.section],
         "parameters": parameters,
         "responses": {},
+        "x-roles": operation.needs().roles().map(Role::as_str).collect::<Vec<_>>(),
     });
+    if operation.needs() != Needs::Nothing {
+        entry["security"] = json!([{ "token": [] }, { "session": [] }]);
+    }
     if !operation.notes.is_empty() {
         entry["description"] = json!(operation.notes.join("\n\n"));
     }

@@ -1,5 +1,6 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
+pub mod access;
 pub mod batches;
 pub mod batches_create;
 pub mod body;
@@ -16,6 +17,7 @@ pub mod fleet;
 pub mod health;
 pub mod host;
 pub mod jobs;
+pub mod listening;
 pub mod live;
 pub mod outbox;
 pub mod path;
@@ -37,3 +39,4 @@ pub mod stream_pending;
 pub mod streams;
 pub mod table;
 pub mod tasks;
+pub mod who;

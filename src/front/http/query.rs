@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::error::Error;
+use super::who::Bound;
 use crate::appliance::runs::Scope;
 use crate::base::name::Name;
 use crate::base::text::quote;
@@ -14,14 +15,18 @@ use crate::model::refusal::{Code, Refusal};
 
 /// The parameters of a request, each read once.
 #[derive(Clone, Debug, Default)]
-pub struct Query(BTreeMap<String, String>);
+pub struct Query {
+    given: BTreeMap<String, String>,
+    bound: Bound,
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Error> {
         let text = parts.uri.query().unwrap_or_default();
-        Ok(Query(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()))
+        let given = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        Ok(Query { given, bound: Bound::of(parts) })
     }
 }
 
@@ -33,16 +38,18 @@ fn bad(name: &str, message: impl std::fmt::Display) -> Refusal {
 impl Query {
     /// From form fields.
     pub fn of(fields: Vec<(String, String)>) -> Query {
-        Query(fields.into_iter().collect())
+        Query { given: fields.into_iter().collect(), bound: Bound::default() }
     }
 
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name).filter(|value| !value.is_empty())
+        self.given.remove(name).filter(|value| !value.is_empty())
     }
 
+    /// A name; that of an org or env is the one that the caller is bound to, if it is.
     pub fn name(&mut self, name: &str) -> Result<Option<Name>, Refusal> {
         let value = self.text(name);
-        value.map(|text| Name::new(&text).map_err(|why| bad(name, why))).transpose()
+        let asked = value.map(|text| Name::new(&text).map_err(|why| bad(name, why))).transpose()?;
+        self.bound.narrow(name, asked)
     }
 
     pub fn number(&mut self, name: &str, max: usize) -> Result<Option<usize>, Refusal> {
@@ -93,7 +100,7 @@ impl Query {
 
     /// Refuses whatever was not read: a typo must not pass silently.
     pub fn end(self) -> Result<(), Refusal> {
-        match self.0.into_keys().next() {
+        match self.given.into_keys().next() {
             None => Ok(()),
             Some(name) => {
                 Err(Refusal::new(Code::InvalidQuery, format!("unknown parameter {}", quote(&name)))

@@ -4,28 +4,47 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::header::{self, HeaderName, HeaderValue};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-use super::describe::openapi;
+use super::describe::{Reach, openapi};
 use super::error::{no_method, no_route, respond};
 use super::host;
 use super::state::Front;
 use super::table::OPERATIONS;
+use super::who::{Gate, guard};
 use crate::front::dashboard;
+use crate::model::access::Needs;
 use crate::model::refusal::{Code, Refusal};
 
+/// The whole HTTP surface, as those hold it who only hand it on.
+pub type Routes = Router;
+
 /// The whole HTTP surface.
-pub fn router(front: Front) -> Router {
+pub fn router(front: Front) -> Routes {
     let mut routes = Router::new();
     for operation in OPERATIONS {
-        routes = routes.route(operation.path, (operation.handler)());
+        let gate = Gate {
+            front: front.clone(),
+            needs: operation.needs(),
+            reach: operation.reach,
+            method: operation.method,
+            path: operation.path,
+        };
+        routes = routes.route(operation.path, guarded((operation.handler)(), gate));
     }
+    let document_gate = Gate {
+        front: front.clone(),
+        needs: Needs::Read,
+        reach: Reach::Shared,
+        method: "GET",
+        path: "/openapi.json",
+    };
     routes
-        .route("/openapi.json", get(document))
-        .merge(dashboard::routes())
+        .route("/openapi.json", guarded(get(document), document_gate))
+        .merge(dashboard::routes(&front))
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
         .layer(middleware::from_fn_with_state(front.clone(), host::known))
@@ -34,6 +53,11 @@ pub fn router(front: Front) -> Router {
         .layer(middleware::from_fn_with_state(front.clone(), dashboard::dress))
         .layer(middleware::map_response(harden))
         .with_state(front)
+}
+
+/// A route behind its gate.
+pub fn guarded(route: MethodRouter<Front>, gate: Gate) -> MethodRouter<Front> {
+    route.route_layer(middleware::from_fn_with_state(gate, guard))
 }
 
 async fn document(State(front): State<Front>) -> Response {

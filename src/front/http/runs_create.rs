@@ -12,6 +12,7 @@ use super::body::JsonBody;
 use super::error::{Answer, respond};
 use super::run_json::RunJson;
 use super::state::Front;
+use super::who::Bound;
 use crate::appliance::intake::{Created, Submit};
 use crate::appliance::runs::Body;
 use crate::appliance::runs::{RunView, Scope, TAGS_MAX};
@@ -95,8 +96,10 @@ impl CreateRun {
 pub async fn create(
     State(front): State<Front>,
     headers: HeaderMap,
-    JsonBody(body): JsonBody<CreateRun>,
+    bound: Bound,
+    JsonBody(mut body): JsonBody<CreateRun>,
 ) -> Answer {
+    bound.place(&mut body.org, &mut body.env)?;
     let token = body.retry_token.clone();
     let submit = check(body, &headers, front.appliance.settings().payload_bytes_max)?;
     let sent = submit.body.clone();

@@ -6,32 +6,34 @@
 //!
 //! Above the cap a connection is taken, told 503 and closed. Leaving it in the kernel's queue
 //! would be less work, but its client could not tell a full server from a dead one.
+//!
+//! Where connections come from is `listening.rs`: a port, or the socket in the data directory.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use super::deadline::{AnswerBody, Phase, TimedBody, Watchdog, WatchedSocket};
+use super::listening::{Listening, Peer, Stream};
 use crate::base::time::Span;
 use crate::model::refusal::{Code, Refusal};
 
@@ -104,14 +106,15 @@ struct Shared {
 /// Serves `router` to whoever connects to `listener`, until `stop` is cancelled and the running
 /// requests are finished or out of time.
 ///
-/// Handlers find the client's address as `ConnectInfo<SocketAddr>`. Answers without an end (event
+/// Handlers find who called as the extension [`Peer`]. Answers without an end (event
 /// streams) should watch `stop` themselves; otherwise they are cut off after `drain_timeout`.
 pub async fn serve(
-    listener: TcpListener,
+    listening: impl Into<Listening>,
     router: Router,
     settings: Settings,
     stop: CancellationToken,
 ) {
+    let listening = listening.into();
     let shared = Arc::new(Shared {
         http: http_builder(&settings),
         router,
@@ -124,11 +127,11 @@ pub async fn serve(
     });
     let connections = TaskTracker::new();
     tokio::select! {
-        () = accept_all(&listener, &shared, settings.connections_max, &connections) => {}
+        () = accept_all(&listening, &shared, settings.connections_max, &connections) => {}
         () = stop.cancelled() => {}
     }
     // Closed at once, so that clients go elsewhere while the rest is finished.
-    drop(listener);
+    drop(listening);
     connections.close();
     if timeout(settings.drain_timeout.to_duration(), connections.wait()).await.is_err() {
         tracing::warn!(
@@ -156,7 +159,7 @@ fn http_builder(settings: &Settings) -> http1::Builder {
 
 /// Takes connections for ever.
 async fn accept_all(
-    listener: &TcpListener,
+    listening: &Listening,
     shared: &Arc<Shared>,
     connections_max: usize,
     connections: &TaskTracker,
@@ -165,7 +168,7 @@ async fn accept_all(
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     let mut full = false;
     loop {
-        let (stream, peer) = accept(listener).await;
+        let (stream, peer) = accept(listening).await;
         if let Ok(seat) = seats.clone().try_acquire_owned() {
             full = false;
             connections.spawn(converse(stream, peer, shared.clone(), seat));
@@ -186,11 +189,11 @@ async fn accept_all(
 
 /// The next connection. Errors of the listener pass (mostly when something is closed again), so
 /// they are waited out rather than returned; without the pause they would keep a core busy.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listening: &Listening) -> (Stream, Peer) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
-        match listener.accept().await {
+        match listening.accept().await {
             Ok(accepted) => return accepted,
             // The client gave up before we came; says nothing about the next one.
             Err(error)
@@ -212,15 +215,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 /// Serves one connection to its end.
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    seat: OwnedSemaphorePermit,
-) {
-    // Answers are written whole; waiting to fill a packet only delays their last one. Fails only
-    // on a connection that is gone, which the first read will notice.
-    let _ = stream.set_nodelay(true);
+async fn converse(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: OwnedSemaphorePermit) {
     let phase = Phase::default();
     let mut watchdog = Watchdog::new(phase.clone(), shared.head_limit, shared.idle_limit);
     let socket =
@@ -261,21 +256,32 @@ async fn converse(
 /// Hands one request to the router.
 fn answer(
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
     phase: &Phase,
     shared: &Shared,
 ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
     phase.busy();
     let mut request = request.map(|body| TimedBody::wrap(body, shared.body_limit));
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(peer);
     // A router is always ready, and a clone of it is a reference.
     let answer = shared.router.clone().call(request);
     let phase = phase.clone();
     async move { Ok(answer.await?.map(|body| AnswerBody::new(body, phase))) }
 }
 
+/// Asks a router in this process, as the trusted client that this process is.
+pub async fn ask(router: Router, request: Request<Bytes>) -> Response<Bytes> {
+    let mut request = request.map(Body::from);
+    request.extensions_mut().insert(Peer::Process);
+    let Ok(answer) = router.oneshot(request).await;
+    let (head, body) = answer.into_parts();
+    // Only answers without an end are larger than memory, and nobody asks for those here.
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Response::from_parts(head, body)
+}
+
 /// Tells a client that there is no room, whatever it wants.
-async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+async fn turn_away(mut stream: Stream) -> io::Result<()> {
     let refusal = Refusal::new(Code::Crowded, "all connections are in use; try again in a second");
     let body = serde_json::json!({
         "error": { "code": refusal.code.as_str(), "message": refusal.message }

@@ -16,6 +16,7 @@ use super::runs::PAGE_DEFAULT;
 use super::runs_create as checks;
 use super::sharded_json::{CreatedJson, ShardJson, ShardedJson};
 use super::state::Front;
+use super::who::Bound;
 use crate::appliance::runs::Scope;
 use crate::appliance::shards::{Filter, PAGE_MAX, Request, SHARDS_PAGE_MAX, Sharded, Told};
 use crate::base::id::Id;
@@ -68,9 +69,11 @@ pub async fn create(
     State(front): State<Front>,
     query: Query,
     headers: HeaderMap,
-    LargeBody { value, room }: LargeBody<CreateSharded>,
+    bound: Bound,
+    LargeBody { mut value, room }: LargeBody<CreateSharded>,
 ) -> Answer {
     query.end()?;
+    bound.place(&mut value.org, &mut value.env)?;
     let request = check(value, &headers)?;
     let sharded = front.appliance.shard(request).await?;
     drop(room);

@@ -1,6 +1,7 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod access;
 mod batches;
 mod buffer;
 mod jobs;
@@ -11,9 +12,10 @@ mod streams;
 
 use axum::routing::{delete, get, post, put};
 
-use super::describe::{Operation, shape};
+use super::describe::{Operation, Reach, shape};
 use super::run_json::RunJson;
 use super::{endpoints, fleet, health, live, outbox, status, tasks};
+use crate::model::access::Needs;
 
 const SCOPE: [(&str, &str, &str); 2] = [
     ("org", "name", "Look only among the runs of this org."),
@@ -24,6 +26,8 @@ const RUN: Operation = Operation {
     method: "GET",
     path: "",
     section: "runs",
+    needs: None,
+    reach: Reach::House,
     summary: "",
     notes: &[],
     query: &SCOPE,
@@ -89,11 +93,16 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Fleet",
         "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
     ),
+    (
+        "access",
+        "Access",
+        "Tokens for programs, users for people, and who changed what. While there is neither, everyone on this machine may do everything, and no other machine may reach the appliance.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 8] = [
+const PARTS: [&[Operation]; 9] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -102,6 +111,7 @@ const PARTS: [&[Operation]; 8] = [
     jobs::JOBS,
     streams::STREAMS,
     buffer::BUFFER,
+    access::ACCESS,
 ];
 
 /// Every operation.
@@ -152,6 +162,8 @@ const MAIN: &[Operation] = &[
     Operation {
         path: "/v1/tasks",
         section: "tasks",
+        needs: Some(Needs::Read),
+        reach: Reach::Shared,
         summary: "List tasks",
         query: &[
             ("limit", "1 to 1000", "Tasks of a page."),
@@ -164,6 +176,8 @@ const MAIN: &[Operation] = &[
     Operation {
         path: "/v1/tasks/{name}",
         section: "tasks",
+        needs: Some(Needs::Read),
+        reach: Reach::Shared,
         summary: "Get a task",
         answers: &[(200, "The task.")],
         answer: Some(shape::<tasks::TaskJson>),
@@ -330,6 +344,7 @@ const MAIN: &[Operation] = &[
         method: "POST",
         path: "/v1/workers/{stream}/{consumer}/heartbeat",
         section: "fleet",
+        needs: Some(Needs::Work),
         summary: "Say that a worker is alive",
         notes: &[
             "Counts for 15 s; send it every 5 s. What a worker holds is not given to another one while it lasts.",
@@ -345,6 +360,7 @@ const MAIN: &[Operation] = &[
         method: "POST",
         path: "/v1/workers/{stream}/{consumer}/shutdown",
         section: "fleet",
+        needs: Some(Needs::Work),
         summary: "Say that a worker stops",
         notes: &["A worker that goes without it, and without a heartbeat, has crashed."],
         body: Some(shape::<fleet::Shutdown>),
@@ -430,6 +446,8 @@ const MAIN: &[Operation] = &[
     Operation {
         path: "/healthz",
         section: "monitor",
+        needs: Some(Needs::Nothing),
+        reach: Reach::Shared,
         summary: "Ask whether the process answers",
         answers: &[(200, "It does.")],
         handler: || get(health::healthz),
@@ -438,6 +456,8 @@ const MAIN: &[Operation] = &[
     Operation {
         path: "/readyz",
         section: "monitor",
+        needs: Some(Needs::Nothing),
+        reach: Reach::Shared,
         summary: "Ask whether runs are taken",
         answers: &[
             (200, "They are."),

@@ -7,7 +7,7 @@ use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
 /// Tables whose keys end with an id that was minted for them.
-const NAMED: [Table; 12] = [
+const NAMED: [Table; 14] = [
     Table::Run,
     // Of shards that have no run yet, too: its id is given with the plan.
     Table::Body,
@@ -21,6 +21,8 @@ const NAMED: [Table; 12] = [
     Table::ShardedRun,
     Table::ShardPlan,
     Table::Job,
+    Table::Token,
+    Table::Audit,
 ];
 
 /// `None` in a fresh store.

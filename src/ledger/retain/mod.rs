@@ -21,7 +21,7 @@ use crate::model::run::{Run, Status};
 use crate::store::fault::{Fault, Stop};
 use crate::store::key::last_id;
 use crate::store::kinds::{
-    attempt as attempts, count, event, follow_up, job as jobs, outbox as rows, remove_some,
+    attempt as attempts, audit, count, event, follow_up, job as jobs, outbox as rows, remove_some,
     run as run_rows, run_index,
 };
 use crate::store::rows::{Rows, Span as Keys, collect_keys, counter};
@@ -35,6 +35,7 @@ const LETTERS_MAX: usize = 128;
 const FOLLOW_UPS_MAX: usize = 32;
 const ATTEMPTS_MAX: usize = 256;
 const NOTICES_MAX: usize = 256;
+const AUDITED_MAX: usize = 256;
 /// Bulk jobs that one slice removes; more than can be open.
 const JOBS_MAX: usize = 64;
 /// Rows of the attempts log that one look reads.
@@ -89,6 +90,8 @@ pub struct Due {
     attempts: Vec<Vec<u8>>,
     notices: bool,
     groups: groups::DueGroups,
+    /// Lines of the audit log are too old.
+    audited: bool,
     /// The oldest of these runs should have gone so long ago.
     pub behind: Span,
     /// The round has not passed over everything.
@@ -99,7 +102,7 @@ impl Due {
     pub fn is_empty(&self) -> bool {
         let none = self.runs.is_empty() && self.letters.is_empty() && self.follow_ups.is_empty();
         let none = none && self.attempts.is_empty() && self.jobs.is_empty() && !self.notices;
-        none && self.groups.is_empty()
+        none && self.groups.is_empty() && !self.audited
     }
 }
 
@@ -112,6 +115,8 @@ pub struct Removed {
     pub notices: u64,
     pub batches: u64,
     pub sharded_runs: u64,
+    /// Lines of the audit log.
+    pub audited: u64,
     /// The slice was full before all runs had gone: look for them again.
     pub cut: bool,
 }
@@ -124,6 +129,7 @@ impl Removed {
         self.notices += more.notices;
         self.batches += more.batches;
         self.sharded_runs += more.sharded_runs;
+        self.audited += more.audited;
     }
 }
 
@@ -144,6 +150,8 @@ pub fn look(view: &dyn Rows, now: Time, kept: &Retention, round: &mut Round) -> 
     }
     let notices = event::announced_before(now.minus(kept.notices));
     due.notices = !collect_keys(view, &notices, 1)?.is_empty();
+    let audited = audit::written_before(now.minus(kept.audit));
+    due.audited = !collect_keys(view, &audited, 1)?.is_empty();
     if !round.runs_done {
         look_at_runs(view, now, kept, round, &mut due)?;
     }
@@ -366,6 +374,10 @@ pub fn remove(tx: &mut Tx<'_>, due: &Due, kept: &Retention) -> Result<Removed, S
         done.notices += remove_some(tx, &old, NOTICES_MAX)? as u64;
     }
     (done.batches, done.sharded_runs) = groups::retire(tx, &due.groups)?;
+    if due.audited {
+        let old = audit::written_before(tx.now().minus(kept.audit));
+        done.audited += remove_some(tx, &old, AUDITED_MAX)? as u64;
+    }
     Ok(done)
 }
 

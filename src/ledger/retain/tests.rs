@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::ledger::access::audit;
 use crate::ledger::outbox::settle::Settled;
 use crate::ledger::runs::{callbacks, edit, replay};
 use crate::ledger::testing::*;
 use crate::model::delivery::PauseScope;
 use crate::model::refusal::Code;
-use crate::store::kinds::idem;
+use crate::store::kinds::{audit as lines, idem};
 use crate::store::tables::Table;
 
 const DAY: Span = Span::from_days(1);
@@ -220,6 +221,18 @@ fn notices_go_by_age() {
     world.advance(Span::from_days(31));
     assert!(world.retain(&Retention::default()).0.notices > 0);
     assert!(world.news().is_empty());
+}
+
+#[test]
+fn lines_of_the_audit_log_go_by_age() {
+    let mut world = World::with(push_task("work"));
+    let line = audit::Line { who: "user ada".to_owned(), ..audit::Line::default() };
+    world.act(|tx| Ok(audit::add(tx, &line))).unwrap();
+    world.advance(Span::from_days(89));
+    assert_eq!(world.retain(&Retention::default()).0.audited, 0);
+    world.advance(Span::from_days(2));
+    assert_eq!(world.retain(&Retention::default()).0.audited, 1);
+    assert!(world.ask(|rows| lines::page(rows, None, 9)).unwrap().is_empty());
 }
 
 /// However much is due, a slice has its bound, and a round finds it all.

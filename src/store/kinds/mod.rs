@@ -1,6 +1,8 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
+pub mod access;
 pub mod attempt;
+pub mod audit;
 pub mod batch;
 pub mod buffer_settings;
 pub mod buffer_sweep;

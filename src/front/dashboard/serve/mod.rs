@@ -35,56 +35,98 @@ use askama::Template;
 use axum::Router;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, Uri, header};
 
 use super::assets;
+use crate::front::http::describe::Reach;
 use crate::front::http::error::{Error, no_route};
+use crate::front::http::router::guarded;
 use crate::front::http::state::Front;
+use crate::front::http::who::Gate;
+use crate::model::access::Needs;
 
-/// All paths of pages, of the forms on them, and of the files beside them.
-pub fn routes() -> Router<Front> {
-    Router::new()
-        .route("/", get(overview::show))
-        .route("/runs", get(runs::show))
-        .route("/runs/bulk", post(jobs::preview))
-        .route("/jobs", get(jobs::list))
-        .route("/jobs/{id}", get(jobs::show))
-        .route("/jobs/{id}/confirm", post(jobs::confirm))
-        .route("/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/runs/{id}", get(run::show))
-        .route("/runs/{id}/cancel", post(actions::cancel_run))
-        .route("/runs/{id}/retry", post(actions::retry_run))
-        .route("/runs/{id}/replay", post(actions::replay_run))
-        .route("/batches", get(batches::show))
-        .route("/batches/{id}", get(batch::show))
-        .route("/batches/{id}/cancel", post(batch::cancel))
-        .route("/sharded-runs", get(sharded::list))
-        .route("/sharded-runs/{id}", get(sharded::show))
-        .route("/sharded-runs/{id}/resume", post(sharded::resume))
-        .route("/schedules", get(schedules::list))
-        .route("/schedules/{name}", get(schedules::show))
-        .route("/schedules/{name}/run", post(schedules::run))
-        .route("/schedules/{name}/pause", post(schedules::pause))
-        .route("/schedules/{name}/resume", post(schedules::resume))
-        .route("/streams", get(streams::show))
-        .route("/streams/{name}", get(stream::show))
-        .route("/workers", get(workers::show))
-        .route("/buffer", get(buffer::show))
-        .route("/outbox", get(outbox::show))
-        .route("/outbox/replay", post(outbox::replay))
-        .route("/outbox/pauses", post(outbox::pause))
-        .route("/outbox/pauses/remove", post(actions::resume))
-        .route("/outbox/{id}", get(outbox_row::show))
-        .route("/outbox/{id}/retry", post(actions::retry_row))
-        .route("/endpoints", get(endpoints::show))
-        .route("/endpoints/{name}/enable", post(actions::enable_endpoint))
-        .route("/endpoints/{name}/disable", post(actions::disable_endpoint))
-        .route("/endpoints/{name}/test", post(endpoints::test))
-        .route("/endpoints/{name}/rotate-secret", post(endpoints::rotate_secret))
-        .route("/docs", get(docs::show))
-        .route_layer(map_response(oops::mark))
-        .merge(asset_routes())
+/// A path of a page or of a form on one.
+pub struct Page {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub needs: Needs,
+    handler: fn() -> MethodRouter<Front>,
+}
+
+/// A page: for those who look.
+const fn page(path: &'static str, handler: fn() -> MethodRouter<Front>) -> Page {
+    Page { method: "GET", path, needs: Needs::View, handler }
+}
+
+/// A form: for operators.
+const fn form(path: &'static str, handler: fn() -> MethodRouter<Front>) -> Page {
+    Page { method: "POST", path, needs: Needs::Operate, handler }
+}
+
+impl Page {
+    const fn for_(mut self, needs: Needs) -> Page {
+        self.needs = needs;
+        self
+    }
+}
+
+/// All paths of pages and of the forms on them, and who may.
+pub const PAGES: &[Page] = &[
+    page("/", || get(overview::show)),
+    page("/runs", || get(runs::show)),
+    form("/runs/bulk", || post(jobs::preview)),
+    page("/jobs", || get(jobs::list)),
+    page("/jobs/{id}", || get(jobs::show)),
+    form("/jobs/{id}/confirm", || post(jobs::confirm)),
+    form("/jobs/{id}/cancel", || post(jobs::cancel)),
+    page("/runs/{id}", || get(run::show)),
+    form("/runs/{id}/cancel", || post(actions::cancel_run)),
+    form("/runs/{id}/retry", || post(actions::retry_run)),
+    form("/runs/{id}/replay", || post(actions::replay_run)),
+    page("/batches", || get(batches::show)),
+    page("/batches/{id}", || get(batch::show)),
+    form("/batches/{id}/cancel", || post(batch::cancel)),
+    page("/sharded-runs", || get(sharded::list)),
+    page("/sharded-runs/{id}", || get(sharded::show)),
+    form("/sharded-runs/{id}/resume", || post(sharded::resume)),
+    page("/schedules", || get(schedules::list)),
+    page("/schedules/{name}", || get(schedules::show)),
+    form("/schedules/{name}/run", || post(schedules::run)),
+    form("/schedules/{name}/pause", || post(schedules::pause)),
+    form("/schedules/{name}/resume", || post(schedules::resume)),
+    page("/streams", || get(streams::show)),
+    page("/streams/{name}", || get(stream::show)),
+    page("/workers", || get(workers::show)),
+    page("/buffer", || get(buffer::show)),
+    page("/outbox", || get(outbox::show)),
+    form("/outbox/replay", || post(outbox::replay)),
+    form("/outbox/pauses", || post(outbox::pause)),
+    form("/outbox/pauses/remove", || post(actions::resume)),
+    page("/outbox/{id}", || get(outbox_row::show)),
+    form("/outbox/{id}/retry", || post(actions::retry_row)),
+    page("/endpoints", || get(endpoints::show)),
+    form("/endpoints/{name}/enable", || post(actions::enable_endpoint)),
+    form("/endpoints/{name}/disable", || post(actions::disable_endpoint)),
+    form("/endpoints/{name}/test", || post(endpoints::test)),
+    form("/endpoints/{name}/rotate-secret", || post(endpoints::rotate_secret)),
+    page("/docs", || get(docs::show)),
+];
+
+/// All pages behind their gates, and the files beside them.
+pub fn routes(front: &Front) -> Router<Front> {
+    let mut routes = Router::new();
+    for page in PAGES {
+        let gate = Gate {
+            front: front.clone(),
+            needs: page.needs,
+            reach: if page.needs == Needs::Nothing { Reach::Shared } else { Reach::House },
+            method: page.method,
+            path: page.path,
+        };
+        routes = routes.route(page.path, guarded((page.handler)(), gate));
+    }
+    routes.route_layer(map_response(oops::mark)).merge(asset_routes())
 }
 
 /// The files beside the pages; they need no store, so the door serves them before it is open.

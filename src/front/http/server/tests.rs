@@ -8,6 +8,10 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
+use axum::Extension;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpStream};
+
 use super::*;
 use crate::front::http::deadline::BodyTooSlow;
 
@@ -55,7 +59,7 @@ impl Running {
 fn router() -> Router {
     Router::new()
         .route("/length", post(async |body: Bytes| body.len().to_string()))
-        .route("/peer", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string()))
+        .route("/peer", get(async |Extension(peer): Extension<Peer>| peer.to_string()))
         .route("/large", get(async || vec![b'x'; 32 * 1024 * 1024]))
         .fallback(get(async |uri: Uri| uri.path().to_owned()))
 }

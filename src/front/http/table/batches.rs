@@ -3,14 +3,17 @@
 use axum::routing::{get, post};
 
 use super::{PLAIN, SCOPE};
-use crate::front::http::describe::{Operation, shape};
+use crate::front::http::describe::{Operation, Reach, shape};
 use crate::front::http::{batches, batches_create, runs};
+use crate::model::access::Needs;
 
 pub const BATCHES: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/batches",
         section: "batches",
+        needs: Some(Needs::Create),
+        reach: Reach::Tenants,
         summary: "Create a batch",
         notes: &[
             "All of its runs are created or none. An item is the body of a run; `org` and `env` are those of the batch. What refuses an item names it, as in `items[3].payload`. A body has at most 16 MiB.",
@@ -32,6 +35,8 @@ pub const BATCHES: &[Operation] = &[
     Operation {
         path: "/v1/batches",
         section: "batches",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List batches",
         notes: &["Newest first; a page does bounded work."],
         query: &[
@@ -49,6 +54,8 @@ pub const BATCHES: &[Operation] = &[
     Operation {
         path: "/v1/batches/{id}",
         section: "batches",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "Get a batch",
         notes: &[
             "It is `done` when every run of it has ended. A run that is tried again after that opens it: `done` is false until it has ended too, and the callback is not sent again.",
@@ -63,6 +70,8 @@ pub const BATCHES: &[Operation] = &[
         method: "POST",
         path: "/v1/batches/{id}/cancel",
         section: "batches",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Cancel what is left of a batch",
         notes: &[
             "Waiting runs are canceled, executing ones are asked to stop; what has ended stays. Large batches take a while: `cancel` says how many were canceled and how many are still to be. It goes on across restarts; repeating it is harmless.",

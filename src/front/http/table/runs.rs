@@ -3,13 +3,16 @@
 use axum::routing::{get, post, put};
 
 use super::{RUN, SCOPE};
-use crate::front::http::describe::{Operation, shape};
+use crate::front::http::describe::{Operation, Reach, shape};
 use crate::front::http::{callbacks, runs, runs_create};
+use crate::model::access::Needs;
 
 pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs",
+        needs: Some(Needs::Create),
+        reach: Reach::Tenants,
         summary: "Create a run",
         notes: &[
             "The answer comes after the run is on disk. An idempotency key, in the body or as the header `Idempotency-Key`, makes a repeated request harmless for 24 h.",
@@ -29,6 +32,8 @@ pub const RUNS: &[Operation] = &[
     },
     Operation {
         path: "/v1/runs",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List runs",
         notes: &[
             "Newest first. A page does bounded work: it may hold fewer runs than `limit` and still have a `next_cursor`.",
@@ -54,6 +59,8 @@ pub const RUNS: &[Operation] = &[
     },
     Operation {
         path: "/v1/runs/{id}",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "Get a run",
         notes: &["With `wait` the answer comes when the run is final or the time is over."],
         query: &[("wait", "duration up to 60s", "Wait until it is final."), SCOPE[0], SCOPE[1]],
@@ -62,6 +69,8 @@ pub const RUNS: &[Operation] = &[
     },
     Operation {
         path: "/v1/runs/{id}/events",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "Get the timeline of a run",
         answers: &[(200, "What happened, when, by whom; and the latest attempts.")],
         answer: None,
@@ -71,6 +80,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/cancel",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Cancel a run",
         notes: &[
             "At once while it waits; `canceling` while an attempt is out. Repeating it is harmless.",
@@ -83,6 +94,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/replay",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Replay a run",
         notes: &["A fresh run with the same task, input, tags and limits."],
         answers: &[(201, "The fresh run.")],
@@ -92,6 +105,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/tags",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Add tags to a run",
         notes: &[
             "All or none; a run has at most 10. The header `Tidegate-Tags-Added` says how many were new.",
@@ -104,6 +119,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "PUT",
         path: "/v1/runs/{id}/metadata",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Replace the metadata of a run",
         notes: &["The body is the metadata itself: an object, or null to clear it."],
         query: &[
@@ -117,6 +134,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/reschedule",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Move the start of a delayed run",
         body: Some(shape::<runs::Reschedule>),
         example: r#"{"delay": "10m"}"#,
@@ -126,6 +145,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/complete",
+        needs: Some(Needs::Work),
+        reach: Reach::Tenants,
         summary: "Report that the work is done",
         notes: &[
             "With `fence` a report of an older attempt is kept aside and answered 409 `stale_fence`.",
@@ -138,6 +159,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/fail",
+        needs: Some(Needs::Work),
+        reach: Reach::Tenants,
         summary: "Report that the work failed",
         body: Some(shape::<runs::Fail>),
         example: r#"{"error": {"code": "no_such_image", "message": "cat.jpg is gone"}, "retryable": false}"#,
@@ -147,6 +170,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/heartbeat",
+        needs: Some(Needs::Work),
+        reach: Reach::Tenants,
         summary: "Send a sign of life",
         notes: &["The answer shows whether the run is still wanted: it may be `canceling`."],
         body: Some(shape::<runs::Heartbeat>),
@@ -157,6 +182,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/runs/{id}/callbacks",
+        needs: Some(Needs::Feed),
+        reach: Reach::Tenants,
         summary: "Expect an answer from outside",
         notes: &[
             "`url` is where it is to be sent, once. A run may wait for 1,000 at a time; whichever way it ends, none of them remains.",
@@ -168,6 +195,8 @@ pub const RUNS: &[Operation] = &[
     },
     Operation {
         path: "/v1/runs/{id}/callbacks",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List the callbacks of a run",
         answers: &[(200, "Those outstanding, and the answers that came.")],
         answer: Some(shape::<callbacks::ListJson<'static>>),
@@ -177,6 +206,8 @@ pub const RUNS: &[Operation] = &[
     Operation {
         method: "POST",
         path: "/v1/callbacks/{callback_id}",
+        needs: Some(Needs::Feed),
+        reach: Reach::Tenants,
         summary: "Answer a callback",
         notes: &[
             "The body is any JSON of at most 64 KiB; it is kept with the run. Each is answered once: then, and after the end of its run, it is 404.",

@@ -3,8 +3,9 @@
 use axum::routing::{get, post};
 
 use super::{PLAIN, SCOPE};
-use crate::front::http::describe::{Operation, shape};
+use crate::front::http::describe::{Operation, Reach, shape};
 use crate::front::http::{deliveries, sharded, sharded_json};
+use crate::model::access::Needs;
 
 const CURSOR: (&str, &str, &str) = ("cursor", "text", "`next_cursor` of the page before.");
 
@@ -13,6 +14,8 @@ pub const SHARDS: &[Operation] = &[
         method: "POST",
         path: "/v1/sharded-runs",
         section: "sharded-runs",
+        needs: Some(Needs::Create),
+        reach: Reach::Tenants,
         summary: "Create a sharded run",
         notes: &[
             "Items are cut into shards in their order, and all shards are on disk before the first of them gets its run. Each run has the payload `{\"items\": [...], \"shard\": {\"sharded_run\", \"index\", \"count\"}}`; nothing waits for its delivery, also of a task with `flush: sync`.",
@@ -34,6 +37,8 @@ pub const SHARDS: &[Operation] = &[
     Operation {
         path: "/v1/sharded-runs",
         section: "sharded-runs",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List sharded runs",
         notes: &["Newest first. `errors` of shards are told with the single one only."],
         query: &[
@@ -51,6 +56,8 @@ pub const SHARDS: &[Operation] = &[
     Operation {
         path: "/v1/sharded-runs/{id}",
         section: "sharded-runs",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "Get a sharded run",
         notes: &[
             "Its shards by state, its runs by status, and what went wrong. It is finished when every shard has its run and all of these are final.",
@@ -65,6 +72,8 @@ pub const SHARDS: &[Operation] = &[
         method: "POST",
         path: "/v1/sharded-runs/{id}/resume",
         section: "sharded-runs",
+        needs: Some(Needs::Steer),
+        reach: Reach::Tenants,
         summary: "Resume a sharded run",
         notes: &[
             "Tries the shards again that never got their run, and only these. The error of the whole goes once all have theirs. Repeating it is harmless.",
@@ -78,6 +87,8 @@ pub const SHARDS: &[Operation] = &[
     Operation {
         path: "/v1/sharded-runs/{id}/shards",
         section: "sharded-runs",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List shards",
         query: &[SCOPE[0], SCOPE[1], ("limit", "1 to 1000", "Shards of a page."), CURSOR],
         answers: &[(200, "Shards in order.")],
@@ -89,6 +100,8 @@ pub const SHARDS: &[Operation] = &[
         method: "POST",
         path: "/v1/runs/{id}/deliveries",
         section: "sharded-runs",
+        needs: Some(Needs::Work),
+        reach: Reach::Tenants,
         summary: "Deliver a result or an error of a run",
         notes: &[
             "A run takes one valid result for each kind and key: a repeat is given what is there, and nothing follows from it again. An error, or a result that is none (missing, empty, no object and no array), is kept with a message until a valid result of that kind and key replaces it.",
@@ -110,6 +123,8 @@ pub const SHARDS: &[Operation] = &[
     Operation {
         path: "/v1/runs/{id}/deliveries",
         section: "sharded-runs",
+        needs: Some(Needs::Read),
+        reach: Reach::Tenants,
         summary: "List what was delivered of a run",
         query: &SCOPE,
         answers: &[(200, "Deliveries by kind and key.")],

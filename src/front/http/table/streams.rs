@@ -5,6 +5,7 @@ use axum::routing::{get, post, put};
 use super::PLAIN;
 use crate::front::http::describe::{Operation, shape};
 use crate::front::http::{stream_groups as groups, stream_pending as pending, streams};
+use crate::model::access::Needs;
 
 const RANGE: [(&str, &str, &str); 4] = [
     ("from", "id", "Not below this id; `-` is the lowest."),
@@ -18,6 +19,7 @@ pub const STREAMS: &[Operation] = &[
         method: "POST",
         path: "/v1/streams/{stream}/entries",
         section: "streams",
+        needs: Some(Needs::Feed),
         summary: "Add entries",
         notes: &[
             "One entry, or a list of at most 1,000 that are added in one commit, all or none. The stream is made when there is none.",
@@ -33,6 +35,7 @@ pub const STREAMS: &[Operation] = &[
     Operation {
         path: "/v1/streams",
         section: "streams",
+        needs: Some(Needs::Read),
         summary: "List streams",
         notes: &[
             "By name. A page looks at 1,000 keys: it may hold fewer streams than `limit` and still have a `next_cursor`.",
@@ -49,6 +52,7 @@ pub const STREAMS: &[Operation] = &[
     Operation {
         path: "/v1/streams/{stream}",
         section: "streams",
+        needs: Some(Needs::Read),
         summary: "Get a stream with its groups and entries",
         notes: &["Reading here delivers nothing. An entry that stands for a run shows the run."],
         query: &RANGE,
@@ -61,6 +65,7 @@ pub const STREAMS: &[Operation] = &[
         method: "PUT",
         path: "/v1/streams/{stream}/groups/{group}",
         section: "streams",
+        needs: Some(Needs::Work),
         summary: "Make a group",
         notes: &[
             "A group that exists is left as it is, so every worker may call this at its start. The stream is made when there is none.",
@@ -76,6 +81,7 @@ pub const STREAMS: &[Operation] = &[
         method: "POST",
         path: "/v1/streams/{stream}/groups/{group}/read",
         section: "streams",
+        needs: Some(Needs::Work),
         summary: "Read entries for a consumer",
         notes: &[
             "Each entry goes to one consumer of the group and is pending until it is acknowledged. One whose worker shows no sign of life is delivered again.",
@@ -92,6 +98,7 @@ pub const STREAMS: &[Operation] = &[
         method: "POST",
         path: "/v1/streams/{stream}/groups/{group}/ack",
         section: "streams",
+        needs: Some(Needs::Work),
         summary: "Acknowledge entries",
         notes: &[
             "Acknowledging, `delete` and `next` are one commit. With `next` all ids must be pending: if one is not, the answer is 409 `conflict` and nothing at all is done. Without it the answer counts those that were.",
@@ -107,6 +114,7 @@ pub const STREAMS: &[Operation] = &[
         method: "POST",
         path: "/v1/streams/{stream}/groups/{group}/nack",
         section: "streams",
+        needs: Some(Needs::Work),
         summary: "Give entries back",
         notes: &["They are delivered again, to whoever reads next once `delay` is over."],
         body: Some(shape::<groups::NackEntries>),
@@ -120,6 +128,7 @@ pub const STREAMS: &[Operation] = &[
         method: "POST",
         path: "/v1/streams/{stream}/groups/{group}/claim",
         section: "streams",
+        needs: Some(Needs::Work),
         summary: "Take pending entries over",
         notes: &[
             "Those of `ids`, or whatever is idle. Only entries idle for `min_idle` are taken, and each goes to one claimer. Taking over a run begins another attempt of it.",
@@ -134,6 +143,7 @@ pub const STREAMS: &[Operation] = &[
     Operation {
         path: "/v1/streams/{stream}/groups/{group}/pending",
         section: "streams",
+        needs: Some(Needs::Read),
         summary: "List what is pending",
         query: &[
             RANGE[0],

@@ -1,0 +1,167 @@
+//! Where HTTP connections come from, and who is at their other end.
+//!
+//! A port serves everyone who proves who they are. The socket in the data directory serves whoever
+//! may open that file: its mode lets nobody in but the appliance's own user, who could read the
+//! store as well, so its peers are trusted.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Name of the socket in the data directory.
+pub const ADMIN_SOCKET: &str = "admin.sock";
+/// May read every file anyway.
+const ROOT: u32 = 0;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Remote(SocketAddr),
+    /// Came through the socket in the data directory, as this user of the machine.
+    Local(u32),
+    /// This very process, over a data directory that no appliance serves.
+    Process,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Remote(address) => address.fmt(f),
+            Peer::Local(user) => write!(f, "local user {user}"),
+            Peer::Process => f.write_str("command line"),
+        }
+    }
+}
+
+/// Something that takes connections.
+#[derive(Debug)]
+pub enum Listening {
+    Port(TcpListener),
+    /// With the user whose appliance it is.
+    Local(UnixListener, u32),
+}
+
+impl From<TcpListener> for Listening {
+    fn from(listener: TcpListener) -> Listening {
+        Listening::Port(listener)
+    }
+}
+
+impl Listening {
+    /// The socket in `dir`. Whoever holds the lock of the directory may replace one that is there.
+    pub fn in_dir(dir: &Path) -> io::Result<Listening> {
+        let path = dir.join(ADMIN_SOCKET);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let short = ShortPath::of(dir)?;
+        let listener = UnixListener::bind(short.path())?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let owner = std::fs::metadata(&path)?.uid();
+        Ok(Listening::Local(listener, owner))
+    }
+
+    pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Listening::Port(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Answers are written whole; waiting to fill a packet only delays their last one.
+                // Fails only on a connection that is gone, which the first read will notice.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Peer::Remote(peer)))
+            }
+            Listening::Local(listener, owner) => loop {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred()?.uid();
+                // Somebody else may have come in the moment before the file had its mode.
+                if user == ROOT || user == *owner {
+                    return Ok((Stream::Unix(stream), Peer::Local(user)));
+                }
+                tracing::warn!(user, "another user of this machine was turned away");
+            },
+        }
+    }
+}
+
+/// The socket by a path of any directory that is short enough: addresses of sockets have some
+/// hundred bytes, paths of data directories may have more.
+pub struct ShortPath {
+    dir: std::fs::File,
+}
+
+impl ShortPath {
+    pub fn of(dir: &Path) -> io::Result<ShortPath> {
+        Ok(ShortPath { dir: std::fs::File::open(dir)? })
+    }
+
+    /// Good for as long as this value lives.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{ADMIN_SOCKET}", self.dir.as_raw_fd()))
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The same call on whatever it is.
+macro_rules! each {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $call,
+            Stream::Unix($inner) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, inner => inner.is_write_vectored())
+    }
+}
