@@ -21,12 +21,14 @@ use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
 use crate::front::http::router::router;
 use crate::front::http::server;
-use crate::front::http::state::{About, Front, Probe, Probed, Shared};
+use crate::front::http::state::{About, ChannelTest, ChannelTested, Front, Probe, Probed, Shared};
 use crate::front::resp;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
 use crate::store::open::{OpenError, RepairProgress, open_dir};
+use crate::work::alerts;
+use crate::work::alerts::channels::Channels;
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
 use crate::work::fleet;
@@ -100,6 +102,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
             retention: settings.retention,
+            alerts: settings.alerts.settings.clone(),
             ..appliance::Settings::default()
         },
         on_fault,
@@ -116,7 +119,12 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
     patiently(|| appliance.release_tasks(named.clone())).await?;
     let pulse = Arc::new(Pulse::default());
-    let duties = vec![
+    let mut to_people = settings.alerts.channels;
+    if to_people.server.is_empty() {
+        to_people.server = format!("http://{http}");
+    }
+    let to_people = Arc::new(Channels::new(to_people, clock.clone())?);
+    let mut duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
         tokio::spawn(fleet::requeue(
@@ -143,6 +151,10 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             stop.clone(),
         )),
     ];
+    for channel in settings.alerts.settings.channels {
+        let (appliance, to_people, stop) = (appliance.clone(), to_people.clone(), stop.clone());
+        duties.push(tokio::spawn(alerts::deliver(appliance, to_people, channel, stop)));
+    }
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(About {
@@ -156,6 +168,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         }),
         pulse,
         probe: probe(sender, clock),
+        channel_test: channel_test(appliance.clone(), to_people),
         allow: settings.allow,
         stop: stop.clone(),
     })));
@@ -225,6 +238,22 @@ fn write_addresses(dir: &Path, http: SocketAddr, redis: SocketAddr) -> io::Resul
 fn repair_progress() -> RepairProgress {
     Arc::new(|done| {
         tracing::info!(percent = (done * 100.0) as u32, "checking the store after a kill");
+    })
+}
+
+/// Test messages of an operator.
+fn channel_test(appliance: Appliance, to_people: Arc<Channels>) -> ChannelTest {
+    Arc::new(move |wanted| {
+        let (appliance, to_people) = (appliance.clone(), to_people.clone());
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for channel in wanted {
+                let tested = alerts::test(&appliance, &to_people, channel).await?;
+                let error = tested.outcome.err().map(|failed| failed.error);
+                all.push(ChannelTested { channel, error, elapsed_ms: tested.elapsed_ms });
+            }
+            Ok(all)
+        })
     })
 }
 

@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod alerts;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
@@ -67,6 +68,7 @@ pub struct Parts {
     kept: retention::Kept,
     jobs: jobs::Wake,
     newest: sampler::Newest,
+    alerting: alerts::Alerting,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -83,6 +85,7 @@ pub struct Settings {
     pub buffer: BufferSettings,
     /// How long things are kept that are over.
     pub retention: Retention,
+    pub alerts: crate::model::alert::Settings,
 }
 
 impl Default for Settings {
@@ -92,6 +95,7 @@ impl Default for Settings {
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
             retention: Retention::default(),
+            alerts: crate::model::alert::Settings::default(),
         }
     }
 }
@@ -113,6 +117,7 @@ impl Appliance {
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
         let (kept, jobs, newest) = Default::default();
+        let alerting = alerts::Alerting::new(settings.alerts.clone(), clock.now());
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -125,6 +130,7 @@ impl Appliance {
             kept,
             jobs,
             newest,
+            alerting,
         }))
     }
 

@@ -3,6 +3,7 @@
 //! An act checks, then writes; when it refuses, whatever it wrote is dropped with its overlay.
 //! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
 
+pub mod alerts;
 pub mod ask;
 pub mod batches;
 pub mod buffer;

@@ -74,6 +74,13 @@
 //! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
 //! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
 //! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
+//! | Alert | rule, subject | state of an alert: phase, times, what was found | until it is well and cooled down |
+//! | AlertMark | rule, subject | highest value that a rule on growth knows, when it was exceeded | while it is measured |
+//! | AlertLine | id | what happened to an alert | the last 200, 30 days |
+//! | AlertMessage | channel, id | a message to people: what it says, when it is due, attempts | until delivered; given up ones 30 days |
+//! | AlertChannel | channel | its last success and its last error | for ever |
+//! | Silence | id | which alerts nobody is told of, from when until when | until it is over |
+//! | AlertCursor | nothing | the last event of the fleet that alerts know | for ever |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -163,6 +170,13 @@ tables! {
     ScheduleRound = 77,
     ScheduleSlot = 78,
     ScheduleTombstone = 79,
+    Alert = 100,
+    AlertMark = 101,
+    AlertLine = 102,
+    AlertMessage = 103,
+    AlertChannel = 104,
+    Silence = 105,
+    AlertCursor = 106,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

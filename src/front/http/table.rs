@@ -1,6 +1,7 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod alerts;
 mod batches;
 mod buffer;
 mod jobs;
@@ -89,11 +90,16 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Fleet",
         "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
     ),
+    (
+        "alerts",
+        "Alerts",
+        "People are told when a rule fires and when it is well again, once, through Slack, mail or a signed webhook.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 8] = [
+const PARTS: [&[Operation]; 9] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -102,6 +108,7 @@ const PARTS: [&[Operation]; 8] = [
     jobs::JOBS,
     streams::STREAMS,
     buffer::BUFFER,
+    alerts::ALERTS,
 ];
 
 /// Every operation.

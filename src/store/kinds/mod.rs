@@ -1,5 +1,7 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
+pub mod alert;
+pub mod alert_message;
 pub mod attempt;
 pub mod batch;
 pub mod buffer_settings;
@@ -27,6 +29,7 @@ pub mod run_index;
 pub mod schedule;
 pub mod shard;
 pub mod sharded;
+pub mod silence;
 pub mod task;
 pub mod worker;
 

@@ -5,6 +5,7 @@
 //! whoever reads pages. Reads are lookups of microseconds, so they run where they are.
 
 mod actions;
+mod alerts;
 mod attempts;
 mod batch;
 mod batches;
@@ -82,6 +83,10 @@ pub fn routes() -> Router<Front> {
         .route("/endpoints/{name}/disable", post(actions::disable_endpoint))
         .route("/endpoints/{name}/test", post(endpoints::test))
         .route("/endpoints/{name}/rotate-secret", post(endpoints::rotate_secret))
+        .route("/alerts", get(alerts::show))
+        .route("/alerts/test", post(alerts::test))
+        .route("/alerts/silences", post(alerts::silence))
+        .route("/alerts/silences/{id}/end", post(alerts::end_silence))
         .route("/docs", get(docs::show))
         .route_layer(map_response(oops::mark))
         .merge(asset_routes())
