@@ -22,12 +22,14 @@ use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
 use crate::front::http::router::{Routes, router};
 use crate::front::http::server;
-use crate::front::http::state::{About, Front, Probe, Probed, Shared};
+use crate::front::http::state::{About, ChannelTest, ChannelTested, Front, Probe, Probed, Shared};
 use crate::front::resp;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
 use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir};
+use crate::work::alerts;
+use crate::work::alerts::channels::Channels;
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
 use crate::work::fleet;
@@ -108,7 +110,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
     patiently(|| appliance.release_tasks(named.clone())).await?;
     let pulse = Arc::new(Pulse::default());
-    let duties = vec![
+    let to_people = Arc::new(channels(&settings, http, clock.clone())?);
+    let mut duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
         tokio::spawn(fleet::requeue(
@@ -136,11 +139,16 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         )),
     ];
     let about = about(&settings, http, redis, clock.now());
+    for channel in settings.alerts.settings.channels.clone() {
+        let (appliance, to_people, stop) = (appliance.clone(), to_people.clone(), stop.clone());
+        duties.push(tokio::spawn(alerts::deliver(appliance, to_people, channel, stop)));
+    }
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(about),
         pulse,
         probe: probe(sender, clock),
+        channel_test: channel_test(appliance.clone(), to_people),
         allow: settings.allow,
         stop: stop.clone(),
     })));
@@ -169,6 +177,7 @@ async fn open(
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
             retention: settings.retention,
+            alerts: settings.alerts.settings.clone(),
             ..appliance::Settings::default()
         },
         on_fault,
@@ -211,11 +220,13 @@ impl Offline {
         let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
         let sender = Arc::new(sender_of(&settings)?);
         let about = about(&settings, settings.http, settings.redis, clock.now());
+        let to_people = Arc::new(channels(&settings, settings.http, clock.clone())?);
         let router = router(Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(about),
             pulse: Arc::default(),
             probe: probe(sender, clock),
+            channel_test: channel_test(appliance.clone(), to_people),
             allow: settings.allow,
             stop: CancellationToken::new(),
         }));
@@ -231,6 +242,19 @@ impl Offline {
         drop((self.router, self.appliance));
         stop_writer(self.writer).await;
     }
+}
+
+/// The channels of alerts; messages name this server by its address unless the configuration does.
+fn channels(
+    settings: &Settings,
+    http: SocketAddr,
+    clock: Arc<dyn Clock>,
+) -> Result<Channels, sender::SenderError> {
+    let mut wanted = settings.alerts.channels.clone();
+    if wanted.server.is_empty() {
+        wanted.server = format!("http://{http}");
+    }
+    Channels::new(wanted, clock)
 }
 
 /// Binds an address; gives the one in use, since port 0 picks any.
@@ -294,6 +318,22 @@ fn write_addresses(dir: &Path, http: SocketAddr, redis: SocketAddr) -> io::Resul
 fn repair_progress() -> RepairProgress {
     Arc::new(|done| {
         tracing::info!(percent = (done * 100.0) as u32, "checking the store after a kill");
+    })
+}
+
+/// Test messages of an operator.
+fn channel_test(appliance: Appliance, to_people: Arc<Channels>) -> ChannelTest {
+    Arc::new(move |wanted| {
+        let (appliance, to_people) = (appliance.clone(), to_people.clone());
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for channel in wanted {
+                let tested = alerts::test(&appliance, &to_people, channel).await?;
+                let error = tested.outcome.err().map(|failed| failed.error);
+                all.push(ChannelTested { channel, error, elapsed_ms: tested.elapsed_ms });
+            }
+            Ok(all)
+        })
     })
 }
 

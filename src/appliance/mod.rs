@@ -5,6 +5,7 @@
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
 pub mod access;
+pub mod alerts;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
@@ -70,6 +71,7 @@ pub struct Parts {
     jobs: jobs::Wake,
     newest: sampler::Newest,
     access: access::Keeper,
+    alerting: alerts::Alerting,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -86,6 +88,7 @@ pub struct Settings {
     pub buffer: BufferSettings,
     /// How long things are kept that are over.
     pub retention: Retention,
+    pub alerts: crate::model::alert::Settings,
 }
 
 impl Default for Settings {
@@ -95,6 +98,7 @@ impl Default for Settings {
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
             retention: Retention::default(),
+            alerts: crate::model::alert::Settings::default(),
         }
     }
 }
@@ -117,6 +121,7 @@ impl Appliance {
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
         let (kept, jobs, newest) = Default::default();
+        let alerting = alerts::Alerting::new(settings.alerts.clone(), clock.now());
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -130,6 +135,7 @@ impl Appliance {
             jobs,
             newest,
             access,
+            alerting,
         }))
     }
 

@@ -3,6 +3,7 @@
 pub mod entropy;
 pub mod glob;
 pub mod hash;
+pub mod hidden;
 pub mod id;
 pub mod json;
 pub mod memory;

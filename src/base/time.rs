@@ -41,6 +41,11 @@ impl Time {
         }
     }
 
+    /// As the standard library has it, for headers of mail.
+    pub fn to_system(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(u64::try_from(self.0).unwrap_or(0))
+    }
+
     /// Reads RFC 3339 text.
     pub fn parse(text: &str) -> Option<Time> {
         text.parse::<jiff::Timestamp>().ok().map(|at| Time(at.as_millisecond()))

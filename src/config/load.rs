@@ -9,7 +9,9 @@ use super::settings::{BadSetting, Written};
 /// Names of the environment begin with this; `__` stands for the dot: `TIDEGATE_PUSH__ALLOW`.
 const PREFIX: &str = "TIDEGATE_";
 /// Settings that are lists: in the environment their items are separated by commas.
-const LISTS: &[&str] = &["push.allow", "server.hosts"];
+const LISTS: &[&str] = &["alerts.mail.to", "push.allow", "server.hosts"];
+/// Settings that are taken as they stand: a password of digits is no number.
+const TEXTS: &[&str] = &["alerts.mail.password", "alerts.slack.url", "alerts.webhook.secret"];
 
 /// Reads the file, if one is named, and lays the environment over it.
 pub fn load(
@@ -46,6 +48,8 @@ fn set(table: &mut Table, key: &str, text: &str) -> Result<(), BadSetting> {
     let value = if LISTS.contains(&key) {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+    } else if TEXTS.contains(&key) {
+        Value::String(text.to_owned())
     } else if let Ok(number) = text.parse::<i64>() {
         Value::Integer(number)
     } else if let Ok(flag) = text.parse::<bool>() {

@@ -1,4 +1,5 @@
 //! Settings: built-in defaults, then one TOML file, then the environment, then flags.
 
+pub mod alerts;
 pub mod load;
 pub mod settings;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::alerts::{Alerts, WrittenAlerts};
+
 use crate::appliance::SYNC_BUDGET_DEFAULT;
 use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
@@ -35,6 +37,7 @@ pub struct Written {
     pub buffer: Patch,
     /// How long things are kept that are over.
     pub retention: Retention,
+    pub alerts: WrittenAlerts,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
 }
 
@@ -122,6 +125,7 @@ pub struct Settings {
     pub floors: Floors,
     pub buffer: BufferSettings,
     pub retention: Retention,
+    pub alerts: Alerts,
     pub tasks: Vec<Task>,
 }
 
@@ -156,7 +160,7 @@ fn check_buffer(written: &Patch) -> Result<BufferSettings, BadSetting> {
 }
 
 /// A refused field of a section of the file.
-fn in_section(section: &str, refusal: &Refusal) -> BadSetting {
+pub(super) fn in_section(section: &str, refusal: &Refusal) -> BadSetting {
     let field = refusal.details.as_ref().and_then(|details| details["field"].as_str());
     let field = field.unwrap_or_default();
     let message = refusal.message.replacen(&format!("`{field}`: "), "", 1);
@@ -184,6 +188,7 @@ impl Written {
             .map_err(|entry| bad("push.allow", entry.to_string()))?;
         let retention = self.retention;
         retention.validate().map_err(|refusal| in_section("retention", &refusal))?;
+        let alerts = self.alerts.check(self.push.ca_file.clone())?;
         let mut tasks = Vec::new();
         for (name, written) in self.tasks {
             let key = format!("tasks.{name}");
@@ -207,6 +212,7 @@ impl Written {
             floors: self.streams.check()?,
             buffer: check_buffer(&self.buffer)?,
             retention,
+            alerts,
             tasks,
         })
     }

@@ -4,6 +4,7 @@
 //! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
 
 pub mod access;
+pub mod alerts;
 pub mod ask;
 pub mod batches;
 pub mod buffer;

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod address;
 pub mod attempts;
+pub mod alert;
 pub mod batch;
 pub mod breaker;
 pub mod buffer;

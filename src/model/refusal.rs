@@ -97,6 +97,7 @@ codes! {
     ScheduleNotFound "schedule_not_found" NotFound "No such schedule; set it with PUT /v1/schedules/{name}.";
     TokenNotFound "token_not_found" NotFound "No such token.";
     UserNotFound "user_not_found" NotFound "No such user.";
+    SilenceNotFound "silence_not_found" NotFound "No such silence: it was ended, or it is over.";
     WorkerNotFound "worker_not_found" NotFound "No such worker.";
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The path exists, the method does not.";
     Conflict "conflict" Conflict "The state changed meanwhile; read it again.";
@@ -121,6 +122,8 @@ codes! {
     HoldsRuns "not_allowed_holds_runs" NotAllowed "The stream holds runs that are not finished: they would be lost.";
     TooManyTags "too_many_tags" NotAllowed "A run has at most 10 tags.";
     TooManySchedules "too_many_schedules" NotAllowed "There are 1000 schedules already; delete one.";
+    TooManySilences "too_many_silences" NotAllowed "There are 200 silences already; end one.";
+    NoChannel "no_alert_channel" NotAllowed "No such channel of alerts is configured.";
     TooManyDeliveries "too_many_deliveries" NotAllowed "A run takes at most 1000 deliveries.";
     TooManyTokens "too_many_tokens" NotAllowed "There are 1000 live tokens already; revoke one.";
     TooManyUsers "too_many_users" NotAllowed "There are 200 users already; remove one.";

@@ -79,6 +79,13 @@
 //! | Session | hash of its secret | user, when it began and was used last | until it ends |
 //! | Audit | id | who changed what, when and from where | 90 days |
 //! | SetUp | nothing | since when access is controlled | for ever |
+//! | Alert | rule, subject | state of an alert: phase, times, what was found | until it is well and cooled down |
+//! | AlertMark | rule, subject | highest value that a rule on growth knows, when it was exceeded | while it is measured |
+//! | AlertLine | id | what happened to an alert | the last 200, 30 days |
+//! | AlertMessage | channel, id | a message to people: what it says, when it is due, attempts | until delivered; given up ones 30 days |
+//! | AlertChannel | channel | its last success and its last error | for ever |
+//! | Silence | id | which alerts nobody is told of, from when until when | until it is over |
+//! | AlertCursor | nothing | the last event of the fleet that alerts know | for ever |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -173,6 +180,13 @@ tables! {
     Session = 109,
     Audit = 110,
     SetUp = 111,
+    Alert = 100,
+    AlertMark = 101,
+    AlertLine = 102,
+    AlertMessage = 103,
+    AlertChannel = 104,
+    Silence = 105,
+    AlertCursor = 106,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -24,5 +24,6 @@ pub async fn run(appliance: Appliance, pulse: Arc<Pulse>, stop: CancellationToke
         for (part, why) in &sample.failed {
             tracing::warn!(part, why, "not measured");
         }
+        super::alerts::look(&appliance, sample).await;
     }
 }

@@ -74,6 +74,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         NavItem::new("Buffer", "/buffer"),
         NavItem::new("Outbox", "/outbox"),
         NavItem::new("Endpoints", "/endpoints"),
+        NavItem::new("Alerts", "/alerts"),
         NavItem::new("Docs", "/docs"),
     ];
     for item in &mut items {

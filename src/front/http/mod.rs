@@ -1,6 +1,7 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
 pub mod access;
+pub mod alerts;
 pub mod batches;
 pub mod batches_create;
 pub mod body;

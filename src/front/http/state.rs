@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 use crate::appliance::Appliance;
 use crate::appliance::pulse::Pulse;
 use crate::base::time::Time;
+use crate::model::alert::Channel;
 use crate::model::endpoint::Endpoint;
 use crate::model::outcome::Answer;
+use crate::model::refusal::Refusal;
 use crate::model::target::AllowList;
 use crate::model::task::Task;
 
@@ -25,6 +27,23 @@ pub struct Probed {
 /// each other.
 pub type Probe =
     Arc<dyn Fn(Task, Endpoint) -> Pin<Box<dyn Future<Output = Probed> + Send>> + Send + Sync>;
+
+/// What a test of a channel of alerts came to: an error, and how long it took.
+#[derive(Clone, Debug)]
+pub struct ChannelTested {
+    pub channel: Channel,
+    pub error: Option<String>,
+    pub elapsed_ms: u32,
+}
+
+/// Sends a test message through channels of alerts, one after another.
+pub type ChannelTest = Arc<
+    dyn Fn(
+            Vec<Channel>,
+        ) -> Pin<Box<dyn Future<Output = Result<Vec<ChannelTested>, Refusal>> + Send>>
+        + Send
+        + Sync,
+>;
 
 /// Shared by all handlers; a cheap clone, since every request has its own.
 #[derive(Clone)]
@@ -50,6 +69,7 @@ pub struct Shared {
     pub about: Arc<About>,
     pub pulse: Arc<Pulse>,
     pub probe: Probe,
+    pub channel_test: ChannelTest,
     /// Hosts and networks that push may reach although they are private.
     pub allow: Arc<AllowList>,
     pub stop: CancellationToken,

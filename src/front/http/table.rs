@@ -2,6 +2,7 @@
 //! handles it.
 
 mod access;
+mod alerts;
 mod batches;
 mod buffer;
 mod jobs;
@@ -98,11 +99,16 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Access",
         "Tokens for programs, users for people, and who changed what. While there is neither, everyone on this machine may do everything, and no other machine may reach the appliance.",
     ),
+    (
+        "alerts",
+        "Alerts",
+        "People are told when a rule fires and when it is well again, once, through Slack, mail or a signed webhook.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 9] = [
+const PARTS: [&[Operation]; 10] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -112,6 +118,7 @@ const PARTS: [&[Operation]; 9] = [
     streams::STREAMS,
     buffer::BUFFER,
     access::ACCESS,
+    alerts::ALERTS,
 ];
 
 /// Every operation.

@@ -7,7 +7,7 @@ use crate::store::rows::{Rows, Span, first_key};
 use crate::store::tables::Table;
 
 /// Tables whose keys end with an id that was minted for them.
-const NAMED: [Table; 14] = [
+const NAMED: [Table; 17] = [
     Table::Run,
     // Of shards that have no run yet, too: its id is given with the plan.
     Table::Body,
@@ -23,6 +23,10 @@ const NAMED: [Table; 14] = [
     Table::Job,
     Table::Token,
     Table::Audit,
+    // Alerts know up to which event of the fleet they have looked.
+    Table::FleetEvent,
+    Table::AlertLine,
+    Table::Silence,
 ];
 
 /// `None` in a fresh store.

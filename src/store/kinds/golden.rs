@@ -7,6 +7,7 @@
 //! `TIDEGATE_GOLDEN=format-1-b cargo test --lib golden`.
 
 mod access;
+mod alerts;
 mod batch;
 mod buffer;
 mod fleet;
@@ -53,8 +54,8 @@ const BUFFER_SINCE: &str = "format-1-d";
 const BATCHES_SINCE: &str = "format-1-e";
 /// The first file that holds schedules.
 const SCHEDULES_SINCE: &str = "format-1-f";
-/// The first file with access control.
-const ACCESS_SINCE: &str = "format-1-g";
+/// The first file that holds alerts and access control.
+const MONITOR_SINCE: &str = "format-1-g";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -266,6 +267,7 @@ fn written() -> Memory {
     keep::write(&mut tx);
     schedules::write(&mut tx);
     access::write(&mut tx);
+    alerts::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -331,8 +333,9 @@ fn golden_rows_of_every_age_are_readable() {
         if path.file_name().unwrap() >= SCHEDULES_SINCE {
             schedules::check(&memory);
         }
-        if path.file_name().unwrap() >= ACCESS_SINCE {
+        if path.file_name().unwrap() >= MONITOR_SINCE {
             access::check(&memory);
+            alerts::check(&memory);
         }
         ages += 1;
     }

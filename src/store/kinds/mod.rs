@@ -1,6 +1,8 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
 pub mod access;
+pub mod alert;
+pub mod alert_message;
 pub mod attempt;
 pub mod audit;
 pub mod batch;
@@ -29,6 +31,7 @@ pub mod run_index;
 pub mod schedule;
 pub mod shard;
 pub mod sharded;
+pub mod silence;
 pub mod task;
 pub mod worker;
 

@@ -8,6 +8,7 @@ use crate::front::dashboard::shell::{Banner, Shell, navigation};
 use crate::front::dashboard::text;
 use crate::front::http::outbox::scope_text;
 use crate::front::http::state::Front;
+use crate::model::alert::{Alert, Severity};
 use crate::model::delivery::Pause;
 use crate::model::refusal::Refusal;
 
@@ -26,6 +27,8 @@ pub struct Look {
     pub pauses: Vec<Pause>,
     /// Entries of the buffer that cannot be read, as far as they are shown.
     pub buffer_dead: usize,
+    /// Alerts that fire.
+    pub firing: Vec<Alert>,
 }
 
 impl Look {
@@ -37,6 +40,7 @@ impl Look {
             endpoints: front.appliance.endpoints(ENDPOINTS_MAX)?,
             pauses: front.appliance.pauses()?,
             buffer_dead: front.appliance.buffer_dead()?,
+            firing: front.appliance.firing_alerts()?,
         })
     }
 
@@ -53,6 +57,7 @@ impl Look {
             item.alerts = match item.href.as_str() {
                 "/buffer" => self.buffer_dead as u64,
                 "/outbox" => counted(self.outbox.dead),
+                "/alerts" => self.firing.len() as u64,
                 "/endpoints" => self.disabled().len() as u64,
                 _ => 0,
             };
@@ -72,9 +77,23 @@ impl Look {
         disabled.map(|view| view.endpoint.name.as_str()).collect()
     }
 
+    /// The alerts that fire, in a line.
+    fn alerts(&self) -> Option<Banner> {
+        let worst = self.firing.iter().map(|alert| alert.severity).max()?;
+        let tone = if worst == Severity::Critical { Tone::Red } else { Tone::Yellow };
+        let mut rules: Vec<&str> = self.firing.iter().map(|alert| alert.rule.as_str()).collect();
+        rules.dedup();
+        let title = match self.firing.len() {
+            1 => "An alert fires.".to_owned(),
+            count => format!("{} alerts fire.", text::count(count as u64)),
+        };
+        Some(Banner::new(tone, title, list(&rules)).with_link("Alerts", "/alerts"))
+    }
+
     /// What the first page says besides: everything that waits for a person.
     pub fn concerns(&self) -> Vec<Banner> {
         let mut banners = Vec::new();
+        banners.extend(self.alerts());
         let disabled = self.disabled();
         if !disabled.is_empty() {
             let text = format!("{}: nothing is sent there until it is enabled.", list(&disabled));

@@ -5,6 +5,7 @@
 //! whoever reads pages. Reads are lookups of microseconds, so they run where they are.
 
 mod actions;
+mod alerts;
 mod attempts;
 mod batch;
 mod batches;
@@ -110,6 +111,10 @@ pub const PAGES: &[Page] = &[
     form("/endpoints/{name}/disable", || post(actions::disable_endpoint)),
     form("/endpoints/{name}/test", || post(endpoints::test)),
     form("/endpoints/{name}/rotate-secret", || post(endpoints::rotate_secret)),
+    page("/alerts", || get(alerts::show)),
+    form("/alerts/test", || post(alerts::test)),
+    form("/alerts/silences", || post(alerts::silence)),
+    form("/alerts/silences/{id}/end", || post(alerts::end_silence)),
     page("/docs", || get(docs::show)),
 ];
 

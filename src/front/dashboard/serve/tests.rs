@@ -19,12 +19,14 @@ use crate::engine::writer::Writer;
 use crate::front::dashboard::assets;
 use crate::front::http::door::Door;
 use crate::front::http::router::router;
-use crate::front::http::state::{About, Front, Probe, Probed, Shared};
+use crate::front::http::state::{About, ChannelTested, Front, Probe, Probed, Shared};
+use crate::model::alert::{self, Channel};
 use crate::model::outcome::{Answer, Outcome};
 use crate::model::retry::Trouble;
 use crate::model::target::AllowList;
 use crate::store::open::{CACHE_BYTES, DataDir, open_dir};
 
+mod alerts;
 mod batches;
 mod buffer;
 mod streams;
@@ -45,7 +47,8 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let store = open_dir(dir.path(), CACHE_BYTES, Arc::new(|_| {})).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let settings = appliance::Settings::default();
+        let alerts = alert::Settings { channels: vec![Channel::Slack], ..Default::default() };
+        let settings = appliance::Settings { alerts, ..appliance::Settings::default() };
         let on_fault = Box::new(|fault: &crate::store::fault::Fault| panic!("{fault}"));
         let (appliance, writer) =
             appliance::start::start(store.disk.clone(), clock.clone(), settings, on_fault).unwrap();
@@ -73,6 +76,14 @@ impl House {
             }),
             pulse: Arc::new(Pulse::default()),
             probe,
+            channel_test: Arc::new(|channels| {
+                let refused = |channel| ChannelTested {
+                    channel,
+                    error: Some("it answered 404: <no_team>".to_owned()),
+                    elapsed_ms: 12,
+                };
+                Box::pin(async move { Ok(channels.into_iter().map(refused).collect()) })
+            }),
             allow: Arc::new(AllowList::parse(&["127.0.0.0/8"]).unwrap()),
             stop: tokio_util::sync::CancellationToken::new(),
         });

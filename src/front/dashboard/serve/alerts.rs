@@ -1,0 +1,181 @@
+//! `GET /alerts`, the form of silences, and tests of channels, whose answer is shown once.
+
+use axum::extract::{Path, State};
+
+use super::form::Form;
+use super::html;
+use super::look::Look;
+use crate::appliance::alerts::{ChannelView, Create, LINES_KEPT};
+use crate::base::id::Id;
+use crate::base::time::{Span, Time};
+use crate::front::dashboard::alerts::{
+    AlertRow, AlertsPage, ChannelRow, DeadMessage, LineRow, RuleRow, SilenceRow, TestRow,
+    channel_badge, length, severity_badge, what_badge,
+};
+use crate::front::dashboard::parts::{Badge, Tone, When};
+use crate::front::dashboard::text;
+use crate::front::http::alerts::{TestedJson, read_until, send_test, silence_id};
+use crate::front::http::error::Answer;
+use crate::front::http::state::Front;
+use crate::model::alert::rule::Rule;
+use crate::model::alert::silence::{SILENCE_MAX, Silence};
+use crate::model::alert::{Alert, Line, Phase};
+use crate::model::refusal::Refusal;
+
+/// Who asks through pages, unless they say so.
+const BY: &str = "operator";
+/// Messages that were given up, for each channel.
+const DEAD_SHOWN: usize = 5;
+/// Lines of the history.
+const LINES_SHOWN: usize = 100;
+const _: () = assert!(LINES_SHOWN <= LINES_KEPT);
+
+pub async fn show(State(front): State<Front>) -> Answer {
+    Ok(html(200, &page(&front)?))
+}
+
+pub async fn test(State(front): State<Front>, Form { mut fields, .. }: Form) -> Answer {
+    let channel = fields.text("channel");
+    fields.end()?;
+    let tested = send_test(&front, channel.as_deref()).await?;
+    let mut page = page(&front)?;
+    page.shell.live = false;
+    page.tests = tested.into_iter().map(test_row).collect();
+    Ok(html(200, &page))
+}
+
+pub async fn silence(State(front): State<Front>, Form { mut fields, back, .. }: Form) -> Answer {
+    let (rule, subject) = (fields.text("rule"), fields.text("subject"));
+    let until = read_until(None, fields.span("for", SILENCE_MAX)?)?;
+    let reason = fields.text("reason").unwrap_or_default();
+    let by = fields.text("by").unwrap_or_else(|| BY.to_owned());
+    fields.end()?;
+    let command = Create { rule, subject, from: None, until, reason, by };
+    front.appliance.create_silence(command).await?;
+    Ok(back.or("/alerts#silences"))
+}
+
+pub async fn end_silence(
+    State(front): State<Front>,
+    Path(id): Path<String>,
+    Form { fields, back, .. }: Form,
+) -> Answer {
+    fields.end()?;
+    front.appliance.end_silence(silence_id(&id)?).await?;
+    Ok(back.or("/alerts#silences"))
+}
+
+fn page(front: &Front) -> Result<AlertsPage, Refusal> {
+    let look = Look::take(front)?;
+    let (view, now) = (front.appliance.alerts(LINES_SHOWN)?, look.now);
+    let settings = front.appliance.alert_settings();
+    let of = |phase| {
+        view.alerts.iter().filter(move |alert| alert.phase == phase).map(|alert| row(alert, now))
+    };
+    Ok(AlertsPage {
+        shell: look.shell(front, "Alerts", "/alerts", "/alerts".to_owned()),
+        firing: of(Phase::Firing).collect(),
+        pending: of(Phase::Pending).collect(),
+        can_test: view.channels.iter().any(|channel| channel.configured),
+        channels: view.channels.iter().map(|channel| channel_row(channel, now)).collect(),
+        tests: Vec::new(),
+        silences: view.silences.iter().map(|silence| silence_row(silence, now)).collect(),
+        rules: settings.rules.iter().map(rule_row).collect(),
+        rules_off: settings.rules.off().to_vec(),
+        history: view.lines.iter().map(|line| line_row(line, now)).collect(),
+    })
+}
+
+fn row(alert: &Alert, now: Time) -> AlertRow {
+    let why_not = match (alert.told_at, alert.silenced) {
+        (Some(_), _) => "",
+        (None, true) => "silenced",
+        (None, false) => "not yet",
+    };
+    AlertRow {
+        severity: severity_badge(alert.severity.as_str()),
+        rule: alert.rule.clone(),
+        subject: alert.subject.clone(),
+        detail: alert.detail.clone(),
+        since: When::at(alert.since, now),
+        told: When::maybe(alert.told_at, now),
+        why_not: why_not.to_owned(),
+    }
+}
+
+fn channel_row(view: &ChannelView, now: Time) -> ChannelRow {
+    let health = &view.health;
+    let failing = health.last_error_at > health.last_success_at;
+    let dead = view.dead.iter().rev().take(DEAD_SHOWN).map(|message| DeadMessage {
+        title: message.draft.title(),
+        at: When::maybe(message.dead_at, now),
+        error: message.last_error.clone(),
+        attempts: u64::from(message.attempts),
+    });
+    ChannelRow {
+        name: view.channel.as_str(),
+        state: channel_badge(view.configured, failing),
+        configured: view.configured,
+        sent: health.sent,
+        last_success: When::maybe(health.last_success_at, now),
+        last_error_at: When::maybe(health.last_error_at, now),
+        last_error: text::first_line(&health.last_error, 300),
+        waiting: view.waiting.len() as u64,
+        next_try: When::maybe(view.waiting.iter().map(|message| message.due_at).min(), now),
+        dead: dead.collect(),
+    }
+}
+
+fn test_row(tested: TestedJson) -> TestRow {
+    let state = match tested.ok {
+        true => Badge::new(Tone::Green, "check", "sent"),
+        false => Badge::new(Tone::Red, "cross", "failed"),
+    };
+    TestRow {
+        channel: tested.channel,
+        state,
+        duration: text::span(Span(i64::from(tested.duration_ms))),
+        error: tested.error.unwrap_or_default(),
+    }
+}
+
+fn silence_row(silence: &Silence, now: Time) -> SilenceRow {
+    let state = match silence.is_active(now) {
+        true => Badge::new(Tone::Yellow, "pause", "in force"),
+        false => Badge::new(Tone::Indigo, "clock", "planned"),
+    };
+    SilenceRow {
+        id: silence.id.to_string(),
+        state,
+        rule: silence.rule.clone().unwrap_or_else(|| "every rule".to_owned()),
+        subject: silence.subject.clone().unwrap_or_else(|| "everything".to_owned()),
+        from: When::at(silence.from, now),
+        until: When::at(silence.until, now),
+        reason: silence.reason.clone(),
+        by: silence.by.clone(),
+    }
+}
+
+fn rule_row(rule: &Rule) -> RuleRow {
+    RuleRow {
+        name: rule.name.clone(),
+        severity: severity_badge(rule.severity.as_str()),
+        condition: rule.condition.words(),
+        duration: length(Some(rule.duration).filter(|span| *span != Span::ZERO)),
+        cooldown: length(Some(rule.cooldown)),
+        reminder: length(rule.reminder),
+        built_in: rule.built_in,
+    }
+}
+
+fn line_row((_, line): &(Id, Line), now: Time) -> LineRow {
+    LineRow {
+        at: When::at(line.at, now),
+        what: what_badge(line.what.as_str()),
+        severity: severity_badge(line.severity.as_str()),
+        rule: line.rule.clone(),
+        subject: line.subject.clone(),
+        detail: line.detail.clone(),
+        silenced: line.silenced,
+    }
+}

@@ -1,0 +1,56 @@
+//! The page of alerts, and the line on the first page.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::model::sample::{Metric, Sample};
+
+/// A house in which an alert fires for a hostile subject.
+async fn burning() -> House {
+    let house = House::new();
+    let mut sample = Sample::default();
+    sample.put(Metric::EndpointState, format!("{HOSTILE}/disabled"), 1.0);
+    house.appliance.look_at_alerts(Arc::new(sample)).await.unwrap();
+    house
+}
+
+#[tokio::test]
+async fn s32_firing_alerts_are_shown_escaped() {
+    let house = burning().await;
+    let (status, page) = house.page("/alerts").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("endpoint-disabled") && !page.contains(HOSTILE), "{page}");
+    let (_, first) = house.page("/").await;
+    assert!(first.contains("An alert fires.") && first.contains("href=\"/alerts\""));
+}
+
+#[tokio::test]
+async fn silences_come_and_go_by_form() {
+    let house = House::new();
+    let answer = house
+        .form(
+            "/alerts/silences",
+            &[("rule", "disk-*"), ("for", "2h"), ("reason", "move"), ("by", "")],
+        )
+        .await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let (_, page) = house.page("/alerts").await;
+    assert!(page.contains("disk-*") && page.contains("in force"), "{page}");
+    let end = page.split("action=\"").find(|rest| rest.contains("/end\"")).unwrap();
+    let end = end.split('"').next().unwrap();
+    assert_eq!(house.form(end, &[]).await.status(), StatusCode::SEE_OTHER);
+    assert!(house.page("/alerts").await.1.contains("Nothing is silenced."));
+    assert_eq!(house.form(end, &[]).await.status(), StatusCode::NOT_FOUND);
+    let refused = house.form("/alerts/silences", &[("for", "2y"), ("reason", "x")]).await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn tests_of_channels_are_shown_once() {
+    let house = House::new();
+    let (status, page) = read(house.form("/alerts/test", &[("channel", "slack")]).await).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("it answered 404: &#60;no_team&#62;"), "{page}");
+    let (status, _) = read(house.form("/alerts/test", &[("channel", "mail")]).await).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+}
