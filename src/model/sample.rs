@@ -16,9 +16,13 @@ pub enum Metric {
     TaskQueued = 2,
     /// Runs of a task under way; subject: the task.
     TaskExecuting = 3,
+    /// Runs that failed, ever. Numbers that only grow: a window's count is their difference.
+    FailedTotal = 4,
     CreatedPerSecond = 5,
     FinishedPerSecond = 6,
     FailedPerSecond = 7,
+    CreatedTotal = 8,
+    FinishedTotal = 9,
     /// Entries of a stream; subject: the stream, as for all that begin with `stream`.
     StreamLength = 10,
     StreamPending = 11,
@@ -59,6 +63,8 @@ pub enum Metric {
     BackupAgeSeconds = 66,
     /// Runs of an org that wait; subject: `org` or `org/env`.
     OrgQueued = 70,
+    /// Runs of it that are under way.
+    OrgExecuting = 71,
 }
 
 words!(Metric {
@@ -101,6 +107,10 @@ words!(Metric {
     Connections "connections",
     BackupAgeSeconds "backup_age_seconds",
     OrgQueued "org_queued",
+    OrgExecuting "org_executing",
+    CreatedTotal "created_total",
+    FinishedTotal "finished_total",
+    FailedTotal "failed_total",
 });
 
 /// What a value is of. Two parts that are kept apart everywhere but in text, so that a subject may

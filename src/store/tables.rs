@@ -74,6 +74,15 @@
 //! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
 //! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
 //! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
+//! | HistorySeries | kind, number, subject | number of a series, the day on which it was last seen | 30 days after that |
+//! | HistoryTick | half minute | every measured value, by number of its series | until its hour is over |
+//! | HistoryTimes | half minute | how long runs waited and ran, by number of the series | until its hour is over |
+//! | HistoryRaw | hour, series | values of its half minutes | 7 days |
+//! | HistoryFine | day, series | mean, maximum and count of its five minutes | 30 days |
+//! | HistoryCoarse | day, series | mean, maximum and count of its hours | 30 days |
+//! | TimesFine | hour, series | histograms of its five minutes | 30 days |
+//! | TimesCoarse | day, series | histograms of its hours | 30 days |
+//! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -163,6 +172,15 @@ tables! {
     ScheduleRound = 77,
     ScheduleSlot = 78,
     ScheduleTombstone = 79,
+    HistorySeries = 90,
+    HistoryTick = 91,
+    HistoryTimes = 92,
+    HistoryRaw = 93,
+    HistoryFine = 94,
+    HistoryCoarse = 95,
+    TimesFine = 96,
+    TimesCoarse = 97,
+    HistoryState = 98,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.
