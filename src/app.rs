@@ -72,12 +72,21 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
     // after a kill.
+    let counted = appliance::Doors::default();
     let door = Door::default();
-    let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
+    let serving = server::serve(
+        listener,
+        door.router(),
+        server::Settings { connections: counted.http.clone(), ..server::Settings::default() },
+        stop.clone(),
+    );
     let mut doors = vec![tokio::spawn(serving)];
     let redis_door = Arc::new(resp::door::Door::new(
         clock.clone(),
-        resp::door::Settings::default(),
+        resp::door::Settings {
+            connections: counted.redis.clone(),
+            ..resp::door::Settings::default()
+        },
         Entropy::from_system().hex(40),
         redis.port(),
     ));
@@ -100,6 +109,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
             retention: settings.retention,
+            data_dir: Some(settings.data_dir.clone()),
+            doors: counted,
             ..appliance::Settings::default()
         },
         on_fault,
@@ -128,6 +139,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::monitor::run(appliance.clone(), pulse.clone(), stop.clone())),
+        tokio::spawn(crate::work::monitor::history(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::jobs::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::retain::run(appliance.clone(), stop.clone())),

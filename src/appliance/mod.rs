@@ -12,6 +12,7 @@ pub mod callbacks;
 pub mod deliveries;
 pub mod entries;
 pub mod fleet;
+pub mod history;
 pub mod intake;
 pub mod jobs;
 pub mod outbox;
@@ -34,6 +35,7 @@ pub mod upkeep;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
@@ -67,6 +69,7 @@ pub struct Parts {
     kept: retention::Kept,
     jobs: jobs::Wake,
     newest: sampler::Newest,
+    durations: history::Durations,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -83,6 +86,16 @@ pub struct Settings {
     pub buffer: BufferSettings,
     /// How long things are kept that are over.
     pub retention: Retention,
+    /// Where the files of the store are; a store in memory has none.
+    pub data_dir: Option<std::path::PathBuf>,
+    pub doors: Doors,
+}
+
+/// The connections that are open.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    pub http: TaskTracker,
+    pub redis: TaskTracker,
 }
 
 impl Default for Settings {
@@ -92,6 +105,8 @@ impl Default for Settings {
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
             retention: Retention::default(),
+            data_dir: None,
+            doors: Doors::default(),
         }
     }
 }
@@ -112,7 +127,7 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let (kept, jobs, newest) = Default::default();
+        let (kept, jobs, newest, durations) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -125,6 +140,7 @@ impl Appliance {
             kept,
             jobs,
             newest,
+            durations,
         }))
     }
 

@@ -31,6 +31,8 @@ pub enum Metric {
     StreamOldestPendingSeconds = 13,
     StreamAddedPerSecond = 14,
     StreamConsumers = 15,
+    /// Since when the oldest entry waits that the group furthest behind has still to read.
+    StreamOldestUnreadSeconds = 16,
     /// Workers of a type that are alive; subject: its stream, as for all that begin with `worker`.
     WorkersAlive = 20,
     WorkersStale = 21,
@@ -80,6 +82,7 @@ words!(Metric {
     StreamOldestPendingSeconds "stream_oldest_pending_seconds",
     StreamAddedPerSecond "stream_added_per_second",
     StreamConsumers "stream_consumers",
+    StreamOldestUnreadSeconds "stream_oldest_unread_seconds",
     WorkersAlive "workers_alive",
     WorkersStale "workers_stale",
     WorkerBacklog "worker_backlog",

@@ -69,6 +69,8 @@ pub struct Settings {
     pub header_count_max: usize,
     /// How long running requests may take to finish when the server stops.
     pub drain_timeout: Span,
+    /// Where open connections are counted.
+    pub connections: TaskTracker,
 }
 
 impl Default for Settings {
@@ -82,6 +84,7 @@ impl Default for Settings {
             header_bytes_max: 32 * 1_024,
             header_count_max: HEADERS_ON_STACK,
             drain_timeout: Span::from_secs(25),
+            connections: TaskTracker::new(),
         }
     }
 }
@@ -122,7 +125,7 @@ pub async fn serve(
         stop: stop.clone(),
         abort: CancellationToken::new(),
     });
-    let connections = TaskTracker::new();
+    let connections = settings.connections;
     tokio::select! {
         () = accept_all(&listener, &shared, settings.connections_max, &connections) => {}
         () = stop.cancelled() => {}

@@ -3,6 +3,7 @@
 
 mod batches;
 mod buffer;
+mod history;
 mod jobs;
 mod runs;
 mod schedules;
@@ -89,11 +90,16 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Fleet",
         "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
     ),
+    (
+        "history",
+        "History",
+        "Thirty days of what was measured, of how long runs waited and ran, and of what happened to the fleet. A window is `[from, to)`.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 8] = [
+const PARTS: [&[Operation]; 9] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -102,6 +108,7 @@ const PARTS: [&[Operation]; 8] = [
     jobs::JOBS,
     streams::STREAMS,
     buffer::BUFFER,
+    history::HISTORY,
 ];
 
 /// Every operation.
@@ -354,12 +361,14 @@ const MAIN: &[Operation] = &[
     },
     Operation {
         path: "/v1/history/events",
-        section: "fleet",
+        section: "history",
         summary: "List what happened to the fleet",
         query: &[
             ("type", "scale_up | scale_down | crash", "Only such events."),
             ("worker", "name", "Only of this type of workers."),
             ("severity", "info | critical", "Only of this severity."),
+            ("from", "time or length", "Not before it."),
+            ("to", "time or length", "Before it."),
             ("limit", "1-1000", "100 unless given."),
             ("cursor", "text", "`next_cursor` of the page before."),
         ],
@@ -421,7 +430,7 @@ const MAIN: &[Operation] = &[
         section: "monitor",
         summary: "Listen for changes",
         notes: &[
-            "Server-sent events: `hello`, then `changed` at most once a second. They say when to look again and carry no data.",
+            "Server-sent events: `hello`, then `changed` at most once a second: they say when to look again and carry no data. `snapshot` carries each measurement, every 3 s.",
         ],
         answers: &[(200, "A stream of events.")],
         handler: || get(live::live),

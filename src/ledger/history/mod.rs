@@ -16,7 +16,7 @@ mod tests;
 /// Series that one slice packs.
 pub const SERIES_AT_ONCE: usize = 128;
 /// Series of values that one tick may bring.
-pub const VALUES_MAX: usize = 5_000;
+pub const VALUES_MAX: usize = 6_000;
 /// Series of lengths of time that one tick may bring, of each scope; the others are told together.
 pub const TIMES_MAX: usize = 1_000;
 /// Series that are known at once. Beyond them new ones are not kept.
