@@ -213,6 +213,10 @@ impl App {
                 tracing::error!(%error, "a part of the appliance ended badly");
             }
         }
+        // Behind the last deliveries.
+        if let Err(refusal) = self.appliance.history_flush().await {
+            tracing::warn!(error = %refusal, "history misses how long the last runs took");
+        }
         let writer = self.writer;
         let ended = tokio::task::spawn_blocking(move || writer.stop()).await;
         if let Err(error) = ended {

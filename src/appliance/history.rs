@@ -240,3 +240,6 @@ fn named(taken: std::collections::HashMap<Whose, Latency>) -> tick::Times {
     }
     times
 }
+
+#[cfg(test)]
+mod tests;

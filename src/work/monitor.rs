@@ -45,8 +45,8 @@ pub async fn history(appliance: Appliance, stop: CancellationToken) {
     let (mut last, mut forgot_at) = (0, None);
     loop {
         tokio::select! {
-            () = stop.cancelled() => break,
-            changed = samples.changed() => if changed.is_err() { break },
+            () = stop.cancelled() => return,
+            changed = samples.changed() => if changed.is_err() { return },
         }
         let Some(sample) = samples.borrow_and_update().clone() else { continue };
         let tick = tick_of(sample.at);
@@ -68,9 +68,6 @@ pub async fn history(appliance: Appliance, stop: CancellationToken) {
             forgot_at = Some(now);
             forget(&appliance, &stop).await;
         }
-    }
-    if let Err(refusal) = appliance.history_flush().await {
-        tracing::debug!(error = %refusal, "the last lengths of time are lost");
     }
 }
 

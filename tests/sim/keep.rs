@@ -87,6 +87,11 @@ impl Process {
         question(&self.machine.store().snapshot().expect("a healthy disk can be read"))
     }
 
+    /// How often the power went.
+    pub fn cuts(&self) -> u32 {
+        self.cuts
+    }
+
     /// The task of all runs.
     pub fn register(&mut self) {
         let task = Task::pushed(name("work"), "https://agent.example/run".to_owned(), NOW);
@@ -123,7 +128,7 @@ impl Process {
 }
 
 /// Tells a story with the power going at each operation in turn, until it is through without.
-fn at_every_operation(story: impl Fn(u64) -> u32) {
+pub fn at_every_operation(story: impl Fn(u64) -> u32) {
     for nth in 1..OPERATIONS_MAX {
         if story(nth) == 0 {
             assert!(nth > 5, "the story was over after {nth} operations");
