@@ -14,8 +14,10 @@ mod buffer_settings;
 mod docs;
 mod endpoints;
 mod form;
+mod history;
 mod host;
 mod jobs;
+mod live;
 mod look;
 pub mod oops;
 mod outbox;
@@ -70,6 +72,8 @@ pub fn routes() -> Router<Front> {
         .route("/streams", get(streams::show))
         .route("/streams/{name}", get(stream::show))
         .route("/workers", get(workers::show))
+        .route("/live", get(live::show))
+        .route("/history", get(history::show))
         .route("/buffer", get(buffer::show))
         .route("/outbox", get(outbox::show))
         .route("/outbox/replay", post(outbox::replay))
