@@ -75,19 +75,28 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
     // after a kill.
+    let counted = appliance::Doors::default();
     let door = Door::default();
-    let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
+    let serving = server::serve(
+        listener,
+        door.router(),
+        server::Settings { connections: counted.http.clone(), ..server::Settings::default() },
+        stop.clone(),
+    );
     let mut doors = vec![tokio::spawn(serving)];
     let redis_door = Arc::new(resp::door::Door::new(
         clock.clone(),
-        resp::door::Settings::default(),
+        resp::door::Settings {
+            connections: counted.redis.clone(),
+            ..resp::door::Settings::default()
+        },
         Entropy::from_system().hex(40),
         redis.port(),
     ));
     let serving = resp::server::serve(redis_listener, redis_door.clone(), stop.clone());
     doors.push(tokio::spawn(serving));
 
-    let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
+    let (dir, appliance, writer) = open(&settings, clock.clone(), counted, on_fault).await?;
     let sender = Arc::new(sender_of(&settings)?);
     match Listening::in_dir(&settings.data_dir) {
         Ok(local) => {
@@ -123,6 +132,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::monitor::run(appliance.clone(), pulse.clone(), stop.clone())),
+        tokio::spawn(crate::work::monitor::history(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::jobs::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::retain::run(appliance.clone(), stop.clone())),
@@ -164,6 +174,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
 async fn open(
     settings: &Settings,
     clock: Arc<dyn Clock>,
+    doors: appliance::Doors,
     on_fault: OnFault,
 ) -> Result<(DataDir, Appliance, Writer), StartError> {
     let (path, cache) = (settings.data_dir.clone(), settings.cache_bytes);
@@ -178,6 +189,8 @@ async fn open(
             buffer: settings.buffer,
             retention: settings.retention,
             alerts: settings.alerts.settings.clone(),
+            data_dir: Some(settings.data_dir.clone()),
+            doors,
             ..appliance::Settings::default()
         },
         on_fault,
@@ -217,7 +230,8 @@ pub struct Offline {
 impl Offline {
     pub async fn open(settings: Settings, on_fault: OnFault) -> Result<Offline, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
+        let doors = appliance::Doors::default();
+        let (dir, appliance, writer) = open(&settings, clock.clone(), doors, on_fault).await?;
         let sender = Arc::new(sender_of(&settings)?);
         let about = about(&settings, settings.http, settings.redis, clock.now());
         let to_people = Arc::new(channels(&settings, settings.http, clock.clone())?);
@@ -290,6 +304,10 @@ impl App {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a part of the appliance ended badly");
             }
+        }
+        // Behind the last deliveries.
+        if let Err(refusal) = self.appliance.history_flush().await {
+            tracing::warn!(error = %refusal, "history misses how long the last runs took");
         }
         stop_writer(self.writer).await;
     }

@@ -96,6 +96,8 @@
     stream = new EventSource("/v1/live");
     const changed = () => { again = true; if (!running) plan(); };
     stream.addEventListener("changed", changed);
+    // Pages of measurements change with these, without any commit.
+    if (document.querySelector("[data-samples]")) stream.addEventListener("snapshot", changed);
     stream.addEventListener("hello", () => { polling = false; changed(); });
     stream.addEventListener("error", () => { polling = true; plan(); });
   }

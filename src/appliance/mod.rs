@@ -15,6 +15,7 @@ pub mod caller;
 pub mod deliveries;
 pub mod entries;
 pub mod fleet;
+pub mod history;
 pub mod intake;
 pub mod jobs;
 pub mod outbox;
@@ -37,6 +38,7 @@ pub mod upkeep;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::base::time::{Clock, Span, Time};
 use crate::engine::handle::Handle;
@@ -72,6 +74,7 @@ pub struct Parts {
     newest: sampler::Newest,
     access: access::Keeper,
     alerting: alerts::Alerting,
+    durations: history::Durations,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -89,6 +92,16 @@ pub struct Settings {
     /// How long things are kept that are over.
     pub retention: Retention,
     pub alerts: crate::model::alert::Settings,
+    /// Where the files of the store are; a store in memory has none.
+    pub data_dir: Option<std::path::PathBuf>,
+    pub doors: Doors,
+}
+
+/// The connections that are open.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    pub http: TaskTracker,
+    pub redis: TaskTracker,
 }
 
 impl Default for Settings {
@@ -99,6 +112,8 @@ impl Default for Settings {
             buffer: BufferSettings::default(),
             retention: Retention::default(),
             alerts: crate::model::alert::Settings::default(),
+            data_dir: None,
+            doors: Doors::default(),
         }
     }
 }
@@ -120,8 +135,8 @@ impl Appliance {
         access: access::Keeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let (kept, jobs, newest) = Default::default();
         let alerting = alerts::Alerting::new(settings.alerts.clone(), clock.now());
+        let (kept, jobs, newest, durations) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -136,6 +151,7 @@ impl Appliance {
             newest,
             access,
             alerting,
+            durations,
         }))
     }
 

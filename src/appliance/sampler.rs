@@ -1,77 +1,115 @@
 //! Everything that is measured, in one look that changes nothing.
 
+mod parts;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
+use crate::base::time::{Span, Time};
 use crate::model::refusal::Refusal;
 use crate::model::sample::{Metric, Sample};
 
 use super::Appliance;
 use super::pulse::Pulse;
 
+/// What changes slowly, or costs more to find, is measured once in this time and kept in between.
+const SLOW_EVERY: Span = Span::from_secs(15);
+
 /// The newest sample.
-#[derive(Debug, Default)]
-pub struct Newest(Mutex<Option<Arc<Sample>>>);
+#[derive(Debug)]
+pub struct Newest {
+    all: watch::Sender<Option<Arc<Sample>>>,
+    slow: Mutex<Option<Arc<Sample>>>,
+    /// When and how many commits there were at the sample before.
+    commits: Mutex<Option<(Time, u64)>>,
+}
+
+impl Default for Newest {
+    fn default() -> Newest {
+        Newest { all: watch::Sender::new(None), slow: Mutex::default(), commits: Mutex::default() }
+    }
+}
+
+type Part = fn(&Appliance, &mut Sample) -> Result<(), Refusal>;
+
+const QUICK: [(&str, Part); 5] = [
+    ("overview", parts::overview),
+    ("fleet", parts::fleet),
+    ("buffer", parts::buffer),
+    ("callbacks", parts::callbacks),
+    ("doors", parts::doors),
+];
+
+const SLOW: [(&str, Part); 3] =
+    [("envs", parts::envs), ("endpoints", parts::endpoints), ("files", parts::files)];
 
 impl Appliance {
     /// Measures everything. A part that fails is named in the sample and spoils nothing else (7.34).
     pub fn sample(&self, pulse: &Pulse) -> Sample {
-        let now = self.now();
-        let mut sample = Sample { at: now, ..Sample::default() };
-        let rates = pulse.rates(now);
+        let mut sample = Sample { at: self.now(), ..Sample::default() };
+        let rates = pulse.rates(sample.at);
         sample.put(Metric::CreatedPerSecond, "", rates.created);
         sample.put(Metric::FinishedPerSecond, "", rates.finished);
         sample.put(Metric::FailedPerSecond, "", rates.failed);
-        type Part = fn(&Appliance, &mut Sample) -> Result<(), Refusal>;
-        let parts: [(&str, Part); 2] = [("overview", from_overview), ("fleet", from_fleet)];
+        self.measure(&QUICK, &mut sample);
+        if let Err(refusal) = parts::streams(self, &pulse.streams, &mut sample) {
+            sample.failed.push(("streams".to_owned(), refusal.message));
+        }
+        self.put_commit_rate(&mut sample);
+        let slow = self.slow_sample(sample.at);
+        sample.values.extend(slow.values.iter().map(|(series, value)| (series.clone(), *value)));
+        sample.failed.extend(slow.failed.iter().cloned());
+        sample
+    }
+
+    fn measure(&self, parts: &[(&str, Part)], sample: &mut Sample) {
         for (name, part) in parts {
-            if let Err(refusal) = part(self, &mut sample) {
-                sample.failed.push((name.to_owned(), refusal.message));
+            if let Err(refusal) = part(self, sample) {
+                sample.failed.push(((*name).to_owned(), refusal.message));
             }
         }
-        sample
+    }
+
+    /// What is measured less often.
+    fn slow_sample(&self, now: Time) -> Arc<Sample> {
+        let mut kept = self.newest.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        let young = |slow: &&Arc<Sample>| slow.at <= now && now.since(slow.at) < SLOW_EVERY;
+        if let Some(slow) = kept.as_ref().filter(young) {
+            return slow.clone();
+        }
+        let mut slow = Sample { at: now, ..Sample::default() };
+        self.measure(&SLOW, &mut slow);
+        kept.insert(Arc::new(slow)).clone()
+    }
+
+    fn put_commit_rate(&self, sample: &mut Sample) {
+        let (now, commits) = (sample.at, self.writer_figures().commits);
+        let mut known = self.newest.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, before)) = known.replace((now, commits)).filter(|(at, _)| *at < now) {
+            let seconds = now.since(at).as_millis() as f64 / 1_000.0;
+            let rate = commits.saturating_sub(before) as f64 / seconds;
+            sample.put(Metric::CommitsPerSecond, "", rate);
+        }
     }
 
     /// Makes a sample the one that readers get.
     pub fn keep_sample(&self, sample: Sample) -> Arc<Sample> {
         let sample = Arc::new(sample);
-        *self.newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sample.clone());
+        self.newest.all.send_replace(Some(sample.clone()));
         sample
     }
 
     /// The newest sample; `None` just after the start.
     pub fn newest_sample(&self) -> Option<Arc<Sample>> {
-        self.newest.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.newest.all.borrow().clone()
+    }
+
+    /// Tells of every new sample; whoever is slow misses the older ones.
+    pub fn samples(&self) -> watch::Receiver<Option<Arc<Sample>>> {
+        self.newest.all.subscribe()
     }
 }
 
-fn from_overview(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
-    let overview = appliance.overview()?;
-    for (status, count) in &overview.statuses {
-        sample.put(Metric::Runs, status.as_str(), *count as f64);
-    }
-    for task in &overview.tasks {
-        sample.put(Metric::TaskQueued, task.name.as_str(), task.queued as f64);
-        sample.put(Metric::TaskExecuting, task.name.as_str(), task.executing as f64);
-    }
-    let outbox = &overview.outbox;
-    sample.put(Metric::OutboxDue, "", outbox.due as f64);
-    sample.put(Metric::OutboxLeased, "", outbox.leased as f64);
-    sample.put(Metric::OutboxDead, "", outbox.dead as f64);
-    let age = outbox.oldest_due.map_or(0, |due| sample.at.since(due).as_millis());
-    sample.put(Metric::OutboxOldestSeconds, "", age as f64 / 1_000.0);
-    sample.put(Metric::CommitP50Ms, "", overview.writer.commit_p50_ms);
-    sample.put(Metric::CommitP99Ms, "", overview.writer.commit_p99_ms);
-    sample.put(Metric::BatchMean, "", overview.writer.batch_mean);
-    Ok(())
-}
-
-fn from_fleet(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
-    for kind in appliance.workers()? {
-        let (name, alive) = (kind.kind.stream.as_str(), kind.kind.alive);
-        sample.put(Metric::WorkersAlive, name, f64::from(alive));
-        sample.put(Metric::WorkerBacklog, name, kind.backlog as f64);
-        sample.put(Metric::WorkerCapacity, name, kind.capacity as f64);
-        sample.put(Metric::WorkerUtilization, name, kind.utilization());
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

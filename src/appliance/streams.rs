@@ -232,7 +232,7 @@ fn line(rows: &dyn Rows, name: KeyName, stream: Stream) -> Result<StreamLine, Fa
 }
 
 /// The groups of a stream, without the age of what is pending.
-fn group_lines(rows: &dyn Rows, stream: &Stream) -> Result<Vec<GroupLine>, Fault> {
+pub(super) fn group_lines(rows: &dyn Rows, stream: &Stream) -> Result<Vec<GroupLine>, Fault> {
     let listed = groups::list(rows, stream.number, GROUPS_MAX)?;
     let line = |(name, group): (Vec<u8>, Group)| {
         Ok(GroupLine {
@@ -246,7 +246,11 @@ fn group_lines(rows: &dyn Rows, stream: &Stream) -> Result<Vec<GroupLine>, Fault
     listed.into_iter().map(line).collect()
 }
 
-fn oldest(rows: &dyn Rows, stream: u64, line: &GroupLine) -> Result<Option<Time>, Fault> {
+pub(super) fn oldest(
+    rows: &dyn Rows,
+    stream: u64,
+    line: &GroupLine,
+) -> Result<Option<Time>, Fault> {
     let (mut oldest, mut looked) = (None, 0);
     if line.pending == 0 {
         return Ok(None);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::base::id::Minter;
 use crate::base::time::Time;
+use crate::model::history::Took;
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::stream::KeyName;
@@ -187,6 +188,8 @@ pub struct Done {
     pub changed: bool,
     pub bytes: usize,
     pub notices: Vec<Notice>,
+    /// How long runs waited and ran.
+    pub took: Vec<Took>,
 }
 
 /// Runs `jobs` in order, and those parked that wait for what they changed, commits it all, then
@@ -209,11 +212,12 @@ pub fn run_batch(
         .unwrap_or_else(|panic| Err(Fault::Panicked(said(&*panic).to_owned())))
         .and_then(|mut changes| {
             let notices = std::mem::take(&mut changes.notices);
+            let took = std::mem::take(&mut changes.took);
             let (changed, bytes) = (!changes.is_empty(), changes.bytes());
             if changed {
                 disk.commit(changes)?;
             }
-            Ok(Done { commands: 0, changed, bytes, notices })
+            Ok(Done { commands: 0, changed, bytes, notices, took })
         });
     match outcome {
         Ok(done) => {

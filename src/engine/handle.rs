@@ -16,6 +16,7 @@ use super::batch::{Call, Job};
 use super::gauges::Gauges;
 use super::hub::Hub;
 use super::parked::Token;
+use super::timings::Timings;
 
 /// Commands that may wait for the writer.
 pub const QUEUE_MAX: usize = 8_192;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub disk: Arc<Disk>,
     pub hub: Arc<Hub>,
     pub gauges: Arc<Gauges>,
+    pub timings: Timings,
     /// What the commands in the queue bring along.
     pub queued_bytes: AtomicUsize,
     /// The last token given to a reader that may wait.
@@ -129,6 +131,16 @@ impl Handle {
 
     pub fn hub(&self) -> &Hub {
         &self.shared.hub
+    }
+
+    /// How long runs waited and ran since someone last took it.
+    pub fn timings(&self) -> &Timings {
+        &self.shared.timings
+    }
+
+    /// How the file is written.
+    pub fn sync_p99_ms(&self) -> Option<f64> {
+        self.shared.disk.sync_p99_ms()
     }
 
     pub fn gauges(&self) -> &Gauges {

@@ -6,4 +6,5 @@ pub mod handle;
 pub mod hub;
 mod linger;
 pub mod parked;
+pub mod timings;
 pub mod writer;

@@ -59,6 +59,7 @@ pub fn start(
         disk,
         hub: Arc::new(Hub::default()),
         gauges: Arc::new(Gauges::default()),
+        timings: super::timings::Timings::default(),
         queued_bytes: std::sync::atomic::AtomicUsize::new(0),
         tokens: std::sync::atomic::AtomicU64::new(0),
     });
@@ -233,6 +234,7 @@ impl Loop {
             self.dirty = true;
             self.shared.gauges.committed(watch.elapsed(), done.commands);
         }
+        self.shared.timings.add(done.took);
         self.shared.hub.publish(&done.notices);
         Ok(())
     }

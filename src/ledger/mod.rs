@@ -9,6 +9,7 @@ pub mod ask;
 pub mod batches;
 pub mod buffer;
 pub mod fleet;
+pub mod history;
 pub mod jobs;
 pub mod keys;
 pub mod outbox;

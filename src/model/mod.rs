@@ -11,6 +11,8 @@ pub mod cron;
 pub mod delivery;
 pub mod endpoint;
 pub mod gate;
+pub mod histogram;
+pub mod history;
 pub mod job;
 pub mod notice;
 pub mod outcome;

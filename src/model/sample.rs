@@ -16,9 +16,13 @@ pub enum Metric {
     TaskQueued = 2,
     /// Runs of a task under way; subject: the task.
     TaskExecuting = 3,
+    /// Runs that failed, ever. Numbers that only grow: a window's count is their difference.
+    FailedTotal = 4,
     CreatedPerSecond = 5,
     FinishedPerSecond = 6,
     FailedPerSecond = 7,
+    CreatedTotal = 8,
+    FinishedTotal = 9,
     /// Entries of a stream; subject: the stream, as for all that begin with `stream`.
     StreamLength = 10,
     StreamPending = 11,
@@ -27,6 +31,8 @@ pub enum Metric {
     StreamOldestPendingSeconds = 13,
     StreamAddedPerSecond = 14,
     StreamConsumers = 15,
+    /// Since when the oldest entry waits that the group furthest behind has still to read.
+    StreamOldestUnreadSeconds = 16,
     /// Workers of a type that are alive; subject: its stream, as for all that begin with `worker`.
     WorkersAlive = 20,
     WorkersStale = 21,
@@ -59,6 +65,8 @@ pub enum Metric {
     BackupAgeSeconds = 66,
     /// Runs of an org that wait; subject: `org` or `org/env`.
     OrgQueued = 70,
+    /// Runs of it that are under way.
+    OrgExecuting = 71,
 }
 
 words!(Metric {
@@ -74,6 +82,7 @@ words!(Metric {
     StreamOldestPendingSeconds "stream_oldest_pending_seconds",
     StreamAddedPerSecond "stream_added_per_second",
     StreamConsumers "stream_consumers",
+    StreamOldestUnreadSeconds "stream_oldest_unread_seconds",
     WorkersAlive "workers_alive",
     WorkersStale "workers_stale",
     WorkerBacklog "worker_backlog",
@@ -101,6 +110,10 @@ words!(Metric {
     Connections "connections",
     BackupAgeSeconds "backup_age_seconds",
     OrgQueued "org_queued",
+    OrgExecuting "org_executing",
+    CreatedTotal "created_total",
+    FinishedTotal "finished_total",
+    FailedTotal "failed_total",
 });
 
 /// What a value is of. Two parts that are kept apart everywhere but in text, so that a subject may

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::model::history::Took;
 use crate::model::notice::Notice;
 
 use super::tables::Table;
@@ -18,6 +19,8 @@ pub struct Changes {
     pub counts: BTreeMap<Vec<u8>, i64>,
     /// Hints that go out once this is durable.
     pub notices: Vec<Notice>,
+    /// How long runs waited and ran: counted in memory once this is durable.
+    pub took: Vec<Took>,
 }
 
 impl Changes {
@@ -36,6 +39,7 @@ impl Changes {
             *self.counts.entry(key).or_default() += delta;
         }
         self.notices.extend(later.notices);
+        self.took.extend(later.took);
     }
 
     /// Bytes of keys and values: the size of a batch.

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, StorageBackend, TableDefinition, WriteTransaction};
 
@@ -23,6 +23,7 @@ use super::journal::{Journal, Row, Started};
 use super::keeper::Keeper;
 use super::recent::Recent;
 use super::rows::{Rows, read_count};
+use super::syncs::{Syncs, Timed};
 
 pub use super::keeper::Hands;
 pub use super::view::Snapshot;
@@ -68,6 +69,7 @@ pub struct Disk {
     /// `None` only while it is being reopened.
     open: RwLock<Option<Open>>,
     opener: Opener,
+    syncs: Arc<Syncs>,
 }
 
 struct Open {
@@ -95,8 +97,9 @@ impl fmt::Debug for Disk {
 
 impl Disk {
     pub fn open(opener: Opener) -> Result<Disk, Fault> {
-        let open = Open::new(opener()?)?;
-        Ok(Disk { open: RwLock::new(Some(open)), opener })
+        let syncs = Arc::<Syncs>::default();
+        let open = Open::new(opener()?, &syncs)?;
+        Ok(Disk { open: RwLock::new(Some(open)), opener, syncs })
     }
 
     /// A store without a file, for tests.
@@ -146,8 +149,14 @@ impl Disk {
                 other => break other?,
             }
         };
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(Open::new(files)?);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Open::new(files, &self.syncs)?);
         Ok(())
+    }
+
+    /// How long the slowest of a hundred of the latest syncs of the journal took.
+    pub fn sync_p99_ms(&self) -> Option<f64> {
+        self.syncs.p99_ms()
     }
 
     /// Closes the file properly; later calls say `closed`.
@@ -165,7 +174,7 @@ impl Disk {
 impl Open {
     /// What the journal holds beyond the last checkpoint is there at once; the keeper takes it over
     /// as it does all else, and nobody misses it when the disk is full.
-    fn new(files: Files) -> Result<Open, Fault> {
+    fn new(files: Files, syncs: &Arc<Syncs>) -> Result<Open, Fault> {
         let (db, recent) = (files.db, Recent::default());
         create_tables(&db)?;
         let Some(JournalFile { file, hands, identity, bytes_max }) = files.journal else {
@@ -173,6 +182,7 @@ impl Open {
             return Ok(Open { keeper, written: Mutex::default() });
         };
         let beside = hands == Hands::Threads;
+        let file = Box::new(Timed { file, syncs: syncs.clone() });
         let checkpoint = journal_row(&db, CHECKPOINT)?.unwrap_or(0);
         let journal = match journal_row(&db, IDENTITY)? {
             None => {

@@ -18,8 +18,10 @@ pub mod kinds;
 pub mod memory;
 mod merged;
 pub mod open;
+mod pack;
 mod recent;
 pub mod rows;
+mod syncs;
 pub mod tables;
 #[cfg(test)]
 mod testing;

@@ -86,6 +86,15 @@
 //! | AlertChannel | channel | its last success and its last error | for ever |
 //! | Silence | id | which alerts nobody is told of, from when until when | until it is over |
 //! | AlertCursor | nothing | the last event of the fleet that alerts know | for ever |
+//! | HistorySeries | kind, number, subject | number of a series, the day on which it was last seen | 30 days after that |
+//! | HistoryTick | half minute | every measured value, by number of its series | until its hour is over |
+//! | HistoryTimes | half minute | how long runs waited and ran, by number of the series | until its hour is over |
+//! | HistoryRaw | hour, series | values of its half minutes | 7 days |
+//! | HistoryFine | day, series | mean, maximum and count of its five minutes | 30 days |
+//! | HistoryCoarse | day, series | mean, maximum and count of its hours | 30 days |
+//! | TimesFine | hour, series | histograms of its five minutes | 30 days |
+//! | TimesCoarse | day, series | histograms of its hours | 30 days |
+//! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -187,6 +196,15 @@ tables! {
     AlertChannel = 104,
     Silence = 105,
     AlertCursor = 106,
+    HistorySeries = 90,
+    HistoryTick = 91,
+    HistoryTimes = 92,
+    HistoryRaw = 93,
+    HistoryFine = 94,
+    HistoryCoarse = 95,
+    TimesFine = 96,
+    TimesCoarse = 97,
+    HistoryState = 98,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::entropy::Entropy;
 use crate::base::id::{Id, Minter};
 use crate::base::time::Time;
+use crate::model::history::Took;
 use crate::model::notice::Notice;
 use crate::model::refusal::Refusal;
 
@@ -117,6 +118,11 @@ impl<'a> Tx<'a> {
     /// A hint that goes out after the commit.
     pub fn notify(&mut self, notice: Notice) {
         self.own.notices.push(notice);
+    }
+
+    /// A length of time that is counted after the commit.
+    pub fn took(&mut self, took: Took) {
+        self.own.took.push(took);
     }
 
     /// Runs a part of the command that leaves no trace when it is refused.

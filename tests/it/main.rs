@@ -16,6 +16,7 @@ mod dead_letters;
 mod delivery;
 mod endpoints;
 mod fuzz_frames;
+mod history;
 mod jobs;
 mod kill;
 mod outcomes;

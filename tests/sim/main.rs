@@ -18,6 +18,7 @@ mod duties;
 mod entries;
 mod fair;
 mod gate;
+mod history;
 mod journal;
 mod keep;
 mod keep_groups;

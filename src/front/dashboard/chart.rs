@@ -16,10 +16,50 @@ const LEFT: f64 = 44.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;
+/// From this length on times are told with their day.
+const LONG: Span = Span::from_hours(20);
 /// More rows than this are averaged in the table.
 const TABLE_ROWS_MAX: usize = 30;
 
-/// One line: its name and a value per step, oldest first.
+/// What the values of a chart are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    #[default]
+    PerSecond,
+    Count,
+    Millis,
+    Bytes,
+    Percent,
+}
+
+impl Unit {
+    /// A value as it is read; a dash for a gap.
+    pub fn show(self, value: f64) -> String {
+        if !value.is_finite() {
+            return text::NOTHING.to_owned();
+        }
+        match self {
+            Unit::PerSecond | Unit::Count => text::rate(value),
+            Unit::Millis => text::micros((value.max(0.0) * 1_000.0).round() as u64),
+            Unit::Bytes => text::bytes(value.max(0.0).round() as u64),
+            Unit::Percent => format!("{} %", text::rate(value)),
+        }
+    }
+
+    /// What stands behind a name or a value.
+    fn suffix(self) -> &'static str {
+        if self == Unit::PerSecond { "/s" } else { "" }
+    }
+
+    fn axis(self, value: f64) -> String {
+        match self {
+            Unit::PerSecond | Unit::Count | Unit::Percent => axis_label(value),
+            Unit::Millis | Unit::Bytes => self.show(value),
+        }
+    }
+}
+
+/// One line: its name and a value per step, oldest first; what is not finite is a gap.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     pub name: String,
@@ -37,6 +77,8 @@ pub struct Chart {
     pub title: String,
     /// The values in one sentence, for those who do not see the drawing.
     pub summary: String,
+    /// Stands behind the names of columns.
+    pub suffix: &'static str,
     /// No values at all: a note stands in place of the drawing.
     pub empty: bool,
     pub y_ticks: Vec<Tick>,
@@ -83,15 +125,32 @@ pub struct Row {
 impl Chart {
     /// Draws `series` of equal length whose last value ends at `to`, one value per `step`.
     pub fn rates(id: &str, title: &str, to: Time, step: Span, series: &[Series]) -> Chart {
+        Chart::of(id, title, Unit::PerSecond, (to, step), series)
+    }
+
+    /// The same of any unit.
+    pub fn of(
+        id: &str,
+        title: &str,
+        unit: Unit,
+        (to, step): (Time, Span),
+        series: &[Series],
+    ) -> Chart {
         let steps = series.iter().map(|one| one.values.len()).max().unwrap_or(0);
-        let mut chart = Chart { id: id.to_owned(), title: title.to_owned(), ..Chart::default() };
-        if steps < 2 {
+        let mut chart = Chart {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            suffix: unit.suffix(),
+            ..Chart::default()
+        };
+        let any = series.iter().any(|one| one.values.iter().any(|value| value.is_finite()));
+        if steps < 2 || !any {
             chart.empty = true;
             "no values yet".clone_into(&mut chart.summary);
             return chart;
         }
-        let plane = Plane::new(steps, top_of(series), to, step);
-        chart.summary = summary(series);
+        let plane = Plane { steps, top: top_of(series), to, step, unit };
+        chart.summary = summary(series, unit);
         chart.y_ticks = plane.y_ticks();
         chart.x_ticks = plane.x_ticks();
         chart.lines = series.iter().map(|one| plane.line(one)).collect();
@@ -122,13 +181,18 @@ fn nice_top(value: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-fn summary(series: &[Series]) -> String {
+/// The last value that is known.
+fn latest(series: &Series) -> f64 {
+    series.values.iter().rev().copied().find(|value| value.is_finite()).unwrap_or(f64::NAN)
+}
+
+fn summary(series: &[Series], unit: Unit) -> String {
     let parts: Vec<String> = series
         .iter()
         .map(|one| {
             let highest = one.values.iter().copied().fold(0.0, f64::max);
-            let latest = one.values.last().copied().unwrap_or(0.0);
-            format!("{} now {}, at most {}", one.name, text::rate(latest), text::rate(highest))
+            let (latest, highest) = (unit.show(latest(one)), unit.show(highest));
+            format!("{} now {latest}, at most {highest}", one.name)
         })
         .collect();
     parts.join("; ")
@@ -140,11 +204,18 @@ struct Plane {
     top: f64,
     to: Time,
     step: Span,
+    unit: Unit,
 }
 
 impl Plane {
-    fn new(steps: usize, top: f64, to: Time, step: Span) -> Plane {
-        Plane { steps, top, to, step }
+    /// Times of day do not tell days apart.
+    fn label(&self, at: Time, short: bool) -> String {
+        let whole = self.step.0.saturating_mul(i64::try_from(self.steps).unwrap_or(i64::MAX));
+        match whole >= LONG.0 {
+            true => text::day_clock(at),
+            false if short => text::clock_short(at),
+            false => text::clock(at),
+        }
     }
 
     fn x(&self, at: usize) -> f64 {
@@ -165,7 +236,7 @@ impl Plane {
         (0..=4)
             .map(|quarter| {
                 let value = self.top * f64::from(quarter) / 4.0;
-                Tick { at: coordinate(self.y(value)), label: axis_label(value) }
+                Tick { at: coordinate(self.y(value)), label: self.unit.axis(value) }
             })
             .collect()
     }
@@ -175,11 +246,11 @@ impl Plane {
         let apart = self.step.0.saturating_mul((self.steps - 1).try_into().unwrap_or(i64::MAX))
             / i64::try_from(parts).unwrap_or(1);
         // Ticks within one minute would all carry the same label.
-        let label = if apart < 60_000 { text::clock } else { text::clock_short };
+        let short = apart >= 60_000;
         (0..=parts)
             .map(|part| {
                 let at = (self.steps - 1) * part / parts;
-                Tick { at: coordinate(self.x(at)), label: label(self.time(at)) }
+                Tick { at: coordinate(self.x(at)), label: self.label(self.time(at), short) }
             })
             .collect()
     }
@@ -196,7 +267,7 @@ impl Plane {
             path.push_str(&format!("{:.1} {:.1}", self.x(at), self.y(*value)));
             pen_down = true;
         }
-        let latest = text::rate(series.values.last().copied().unwrap_or(0.0));
+        let latest = self.unit.show(latest(series));
         Line { name: series.name.clone(), tone: series.tone, latest, path }
     }
 
@@ -204,10 +275,11 @@ impl Plane {
         let width = (WIDTH - LEFT - RIGHT) / (self.steps - 1) as f64;
         let left = (self.x(at) - width / 2.0).max(LEFT);
         let right = (self.x(at) + width / 2.0).min(WIDTH - RIGHT);
-        let mut text = text::clock(self.time(at));
+        let mut text = self.label(self.time(at), false);
         for one in series {
-            let value = one.values.get(at).copied().unwrap_or(0.0);
-            text.push_str(&format!("\n{}: {}/s", one.name, text::rate(value)));
+            let value = one.values.get(at).copied().unwrap_or(f64::NAN);
+            let (value, suffix) = (self.unit.show(value), self.unit.suffix());
+            text.push_str(&format!("\n{}: {value}{suffix}", one.name));
         }
         Column { x: coordinate(left), width: coordinate(right - left), text }
     }
@@ -217,8 +289,8 @@ impl Plane {
         let starts = (0..self.steps).step_by(group);
         let mut rows: Vec<Row> = starts
             .map(|start| Row {
-                time: text::clock(self.time(start)),
-                cells: series.iter().map(|one| text::rate(mean(one, start, group))).collect(),
+                time: self.label(self.time(start), false),
+                cells: series.iter().map(|one| self.unit.show(mean(one, start, group))).collect(),
             })
             .collect();
         rows.reverse();
@@ -227,8 +299,9 @@ impl Plane {
 }
 
 fn mean(series: &Series, start: usize, length: usize) -> f64 {
-    let values: Vec<f64> = series.values.iter().skip(start).take(length).copied().collect();
-    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+    let values = series.values.iter().skip(start).take(length).copied();
+    let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    if values.is_empty() { f64::NAN } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
 fn coordinate(value: f64) -> String {

@@ -65,6 +65,8 @@ impl NavItem {
 pub fn navigation(current_href: &str) -> Vec<NavItem> {
     let mut items = vec![
         NavItem::new("Overview", "/"),
+        NavItem::new("Live", "/live"),
+        NavItem::new("History", "/history"),
         NavItem::new("Runs", "/runs"),
         NavItem::new("Batches", "/batches"),
         NavItem::new("Sharded runs", "/sharded-runs"),

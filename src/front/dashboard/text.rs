@@ -43,6 +43,12 @@ pub fn clock_short(at: Time) -> String {
     at.to_rfc3339().chars().skip(11).take(5).collect()
 }
 
+/// Day of the year, hours and minutes: `11-14 22:13`.
+pub fn day_clock(at: Time) -> String {
+    let text: String = at.to_rfc3339().chars().skip(5).take(11).collect();
+    text.replacen('T', " ", 1)
+}
+
 /// A length of time with at most two units: `740 ms`, `1.2 s`, `3 min 20 s`, `2 d 4 h`.
 pub fn span(length: Span) -> String {
     let ms = length.0.max(0);

@@ -292,9 +292,11 @@ pub async fn events(State(front): State<Front>, mut query: Query) -> Answer {
     let worker = query.text("worker");
     let severity = query.text("severity");
     let cursor = query.text("cursor");
+    let now = front.appliance.now();
+    let (from, to) = (query.time("from", now)?, query.time("to", now)?);
     query.end()?;
     let mut before = match cursor {
-        None => None,
+        None => to.map(Id::floor_of),
         Some(text) => Some(text.parse::<Id>().map_err(|_| {
             let message = format!("{} was not handed out by this call", quote(&text));
             Refusal::new(Code::InvalidCursor, message)
@@ -303,8 +305,12 @@ pub async fn events(State(front): State<Front>, mut query: Query) -> Answer {
     let (mut events, mut looked_at) = (Vec::new(), 0);
     let next_cursor = loop {
         let page = front.appliance.fleet_events(before, EVENTS_MAX)?;
-        let last = page.len() < EVENTS_MAX;
+        let mut last = page.len() < EVENTS_MAX;
         for (id, event) in page {
+            if from.is_some_and(|from| event.at < from) {
+                last = true;
+                break;
+            }
             before = Some(id);
             looked_at += 1;
             let fits = |wanted: &Option<String>, found: &str| {

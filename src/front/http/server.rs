@@ -71,6 +71,8 @@ pub struct Settings {
     pub header_count_max: usize,
     /// How long running requests may take to finish when the server stops.
     pub drain_timeout: Span,
+    /// Where open connections are counted.
+    pub connections: TaskTracker,
 }
 
 impl Default for Settings {
@@ -84,6 +86,7 @@ impl Default for Settings {
             header_bytes_max: 32 * 1_024,
             header_count_max: HEADERS_ON_STACK,
             drain_timeout: Span::from_secs(25),
+            connections: TaskTracker::new(),
         }
     }
 }
@@ -125,7 +128,7 @@ pub async fn serve(
         stop: stop.clone(),
         abort: CancellationToken::new(),
     });
-    let connections = TaskTracker::new();
+    let connections = settings.connections;
     tokio::select! {
         () = accept_all(&listening, &shared, settings.connections_max, &connections) => {}
         () = stop.cancelled() => {}

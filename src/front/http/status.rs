@@ -6,6 +6,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 
 use super::error::Answer;
+use super::live::sample_json;
 use super::query::Query;
 use super::state::Front;
 
@@ -63,6 +64,7 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
             "attempts": overview.totals.attempts, "late_results": overview.totals.late_results,
         },
         "retention": retention(&front),
+        "sample": front.appliance.newest_sample().map(|sample| sample_json(&sample)),
         "tasks": tasks,
         "events": events,
     }))

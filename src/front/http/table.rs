@@ -5,6 +5,7 @@ mod access;
 mod alerts;
 mod batches;
 mod buffer;
+mod history;
 mod jobs;
 mod runs;
 mod schedules;
@@ -104,11 +105,16 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Alerts",
         "People are told when a rule fires and when it is well again, once, through Slack, mail or a signed webhook.",
     ),
+    (
+        "history",
+        "History",
+        "Thirty days of what was measured, of how long runs waited and ran, and of what happened to the fleet. A window is `[from, to)`.",
+    ),
     ("monitor", "Monitor", "How the appliance is doing."),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 10] = [
+const PARTS: [&[Operation]; 11] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -119,6 +125,7 @@ const PARTS: [&[Operation]; 10] = [
     buffer::BUFFER,
     access::ACCESS,
     alerts::ALERTS,
+    history::HISTORY,
 ];
 
 /// Every operation.
@@ -377,12 +384,14 @@ const MAIN: &[Operation] = &[
     },
     Operation {
         path: "/v1/history/events",
-        section: "fleet",
+        section: "history",
         summary: "List what happened to the fleet",
         query: &[
             ("type", "scale_up | scale_down | crash", "Only such events."),
             ("worker", "name", "Only of this type of workers."),
             ("severity", "info | critical", "Only of this severity."),
+            ("from", "time or length", "Not before it."),
+            ("to", "time or length", "Before it."),
             ("limit", "1-1000", "100 unless given."),
             ("cursor", "text", "`next_cursor` of the page before."),
         ],
@@ -444,7 +453,7 @@ const MAIN: &[Operation] = &[
         section: "monitor",
         summary: "Listen for changes",
         notes: &[
-            "Server-sent events: `hello`, then `changed` at most once a second. They say when to look again and carry no data.",
+            "Server-sent events: `hello`, then `changed` at most once a second: they say when to look again and carry no data. `snapshot` carries each measurement, every 3 s.",
         ],
         answers: &[(200, "A stream of events.")],
         handler: || get(live::live),

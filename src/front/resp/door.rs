@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::frame::Limits;
 use super::reply::Reply;
 use super::session::Session;
@@ -23,6 +25,8 @@ pub struct Settings {
     pub write_stall_timeout: Duration,
     /// How long replies that are under way may take when the server stops.
     pub drain_timeout: Duration,
+    /// Where open connections are counted.
+    pub connections: TaskTracker,
 }
 
 impl Default for Settings {
@@ -33,6 +37,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
+            connections: TaskTracker::new(),
         }
     }
 }

@@ -27,7 +27,7 @@ const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
 /// Takes connections until it is told to stop, then lets replies that are under way finish.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
-    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    let (connections, cut) = (door.settings.connections.clone(), CancellationToken::new());
     tokio::select! {
         () = accept_all(&listener, &door, &connections, &stop, &cut) => {}
         () = stop.cancelled() => {}

@@ -3,10 +3,11 @@
 //! Every act changes a copy and hands before and after to [`save`]; what follows is derived from
 //! the difference, so no act can forget a counter.
 
-use crate::base::time::Time;
+use crate::base::time::{Span, Time};
 use crate::ledger::batches;
 use crate::ledger::shards::follow;
 use crate::model::delivery::{Lane, Line, Timer};
+use crate::model::history::{Part, Took};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Illegal, Run, RunError, Status};
@@ -66,6 +67,7 @@ pub fn save(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {
         (true, false) => move_slots(tx, after, -1)?,
         (false, false) | (true, true) => {}
     }
+    time_parts(tx, before, after);
     tx.notify(Notice::Run(after.id));
     batches::finish::moved(tx, before, after)
 }
@@ -90,6 +92,31 @@ fn save_buffered(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop>
     set_timers(tx, Some(before), after);
     tx.notify(Notice::Run(after.id));
     batches::finish::moved(tx, before, after)
+}
+
+/// Tells how long the run waited when it starts, and how long it ran when it ends.
+fn time_parts(tx: &mut Tx<'_>, before: &Run, after: &Run) {
+    let mut tell = |part: Part, span: Span| {
+        tx.took(Took {
+            task: after.task.clone(),
+            org: after.org.clone(),
+            env: after.env.clone(),
+            stream: after.stream.clone(),
+            part,
+            span,
+        });
+    };
+    if let (None, Some(started)) = (before.started_at, after.started_at) {
+        tell(Part::Wait, started.since(after.due_at.max(after.created_at)));
+    }
+    if let (false, true, Some(started), Some(ended)) =
+        (before.status.is_final(), after.status.is_final(), after.started_at, after.finished_at)
+    {
+        // A run that was revived has run since then; one with steps since its first.
+        let revived = after.step == 0 && after.series_from > 0;
+        let since = after.series_at.filter(|_| revived).unwrap_or(started);
+        tell(Part::Run, ended.since(since));
+    }
 }
 
 fn count_move(tx: &mut Tx<'_>, before: &Run, after: &Run) -> Result<(), Stop> {

@@ -11,6 +11,7 @@ mod alerts;
 mod batch;
 mod buffer;
 mod fleet;
+mod history;
 mod keep;
 mod schedules;
 mod shards;
@@ -54,7 +55,7 @@ const BUFFER_SINCE: &str = "format-1-d";
 const BATCHES_SINCE: &str = "format-1-e";
 /// The first file that holds schedules.
 const SCHEDULES_SINCE: &str = "format-1-f";
-/// The first file that holds alerts and access control.
+/// The first file that holds history, alerts and access control.
 const MONITOR_SINCE: &str = "format-1-g";
 
 fn folder() -> PathBuf {
@@ -268,6 +269,7 @@ fn written() -> Memory {
     schedules::write(&mut tx);
     access::write(&mut tx);
     alerts::write(&mut tx);
+    history::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -336,6 +338,7 @@ fn golden_rows_of_every_age_are_readable() {
         if path.file_name().unwrap() >= MONITOR_SINCE {
             access::check(&memory);
             alerts::check(&memory);
+            history::check(&memory);
         }
         ages += 1;
     }

@@ -18,6 +18,7 @@ pub mod entry;
 pub mod event;
 pub mod follow_up;
 pub mod group;
+pub mod history;
 pub mod idem;
 pub mod job;
 pub mod key;

@@ -15,8 +15,10 @@ mod buffer_settings;
 mod docs;
 mod endpoints;
 mod form;
+mod history;
 mod host;
 mod jobs;
+mod live;
 mod look;
 pub mod oops;
 mod outbox;
@@ -111,6 +113,8 @@ pub const PAGES: &[Page] = &[
     form("/endpoints/{name}/disable", || post(actions::disable_endpoint)),
     form("/endpoints/{name}/test", || post(endpoints::test)),
     form("/endpoints/{name}/rotate-secret", || post(endpoints::rotate_secret)),
+    page("/live", || get(live::show)),
+    page("/history", || get(history::show)),
     page("/alerts", || get(alerts::show)),
     form("/alerts/test", || post(alerts::test)),
     form("/alerts/silences", || post(alerts::silence)),

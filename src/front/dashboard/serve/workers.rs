@@ -56,7 +56,7 @@ fn first_worker(front: &Front) -> String {
     )
 }
 
-fn card(view: &TypeView, now: Time) -> WorkerCard {
+pub fn card(view: &TypeView, now: Time) -> WorkerCard {
     let kind = &view.kind;
     let state = kind.state_word();
     let crashed = view.workers.iter().filter(|view| view.worker.state == State::Crashed).count();
@@ -95,7 +95,7 @@ fn consumer_row(view: &WorkerView, now: Time) -> ConsumerRow {
     }
 }
 
-fn event_row(event: &FleetEvent, now: Time) -> ScalingEvent {
+pub fn event_row(event: &FleetEvent, now: Time) -> ScalingEvent {
     let state = match (event.kind, event.state) {
         (EventKind::Crash, _) | (_, State::Crashed) => "crashed",
         (EventKind::ScaleDown, State::Stopped) => "scaled_down",

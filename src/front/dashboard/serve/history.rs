@@ -1,0 +1,368 @@
+//! `GET /history`: a window of the last thirty days.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State as Has;
+
+use super::html;
+use super::look::Look;
+use super::workers::event_row;
+use crate::appliance::history::Summary;
+use crate::base::id::Id;
+use crate::base::name::Name;
+use crate::base::time::{Span, Time};
+use crate::front::dashboard::chart::{Chart, Series as Line, Unit};
+use crate::front::dashboard::heat::{Heatmap, Timeline};
+use crate::front::dashboard::history::{Figure, HistoryPage, LatencyPanel, Range};
+use crate::front::dashboard::parts::Tone;
+use crate::front::dashboard::text;
+use crate::front::http::error::Answer;
+use crate::front::http::query::Query;
+use crate::front::http::state::Front;
+use crate::model::histogram::Histogram;
+use crate::model::history::{Latency, Point, Scope, Window};
+use crate::model::refusal::Refusal;
+use crate::model::sample::{Metric, Series};
+use crate::model::task::Delivery;
+use crate::model::worker::{EventKind, FleetEvent};
+
+const RANGES: [(&str, Span); 5] = [
+    ("1h", Span::from_hours(1)),
+    ("6h", Span::from_hours(6)),
+    ("24h", Span::from_hours(24)),
+    ("7d", Span::from_days(7)),
+    ("30d", Span::from_days(30)),
+];
+const RANGE_DEFAULT: &str = "24h";
+/// Lines of a chart, tasks with percentiles, rows of the heatmap, events.
+const LINES_MAX: usize = 6;
+const TASKS_MAX: usize = 6;
+const HEAT_ROWS_MAX: usize = 20;
+const EVENTS_MAX: usize = 500;
+pub const TONES: [Tone; LINES_MAX] =
+    [Tone::Blue, Tone::Green, Tone::Yellow, Tone::Violet, Tone::Red, Tone::Cyan];
+
+pub async fn show(Has(front): Has<Front>, query: Query) -> Answer {
+    Ok(html(200, &page(&front, query)?))
+}
+
+/// What was asked for.
+struct Asked {
+    /// One of [`RANGES`]; empty for a window of its own.
+    range: String,
+    from: String,
+    to: String,
+    window: Window,
+    wrong: String,
+}
+
+fn asked(front: &Front, mut query: Query) -> Result<Asked, Refusal> {
+    let now = front.appliance.now();
+    let (from, to) = (query.text("from"), query.text("to"));
+    let range = query.text("range").unwrap_or_default();
+    query.end()?;
+    let length = RANGES.iter().find(|(name, _)| *name == range).map(|(_, span)| *span);
+    let usual = || front.appliance.window(Some(now.minus(length.unwrap_or(RANGES[2].1))), None);
+    let mut asked = Asked {
+        range: if length.is_some() { range } else { RANGE_DEFAULT.to_owned() },
+        from: from.clone().unwrap_or_default(),
+        to: to.clone().unwrap_or_default(),
+        window: usual()?,
+        wrong: String::new(),
+    };
+    if from.is_none() && to.is_none() {
+        return Ok(asked);
+    }
+    let given = |name: &str, text: Option<String>| {
+        let fields = text.map(|text| (name.to_owned(), text)).into_iter().collect();
+        Query::of(fields).time(name, now)
+    };
+    let custom = given("from", from)
+        .and_then(|from| given("to", to).map(|to| (from, to)))
+        .and_then(|(from, to)| front.appliance.window(from, to));
+    match custom {
+        Ok(window) => (asked.window, asked.range) = (window, String::new()),
+        Err(refusal) => asked.wrong = refusal.message,
+    }
+    Ok(asked)
+}
+
+fn page(front: &Front, query: Query) -> Result<HistoryPage, Refusal> {
+    let look = Look::take(front)?;
+    let asked = asked(front, query)?;
+    let window = &asked.window;
+    let summary = front.appliance.history_summary(window)?;
+    let events = events(front, window)?;
+    let mut shell = look.shell(front, "History", "/history", "/history".to_owned());
+    // Told once: a chart that moves while it is read helps nobody.
+    shell.live = false;
+    let range = |(name, _): &(&str, Span)| Range {
+        label: (*name).to_owned(),
+        href: format!("/history?range={name}"),
+        current: asked.range == *name,
+    };
+    let incidents = events.iter().filter(|event| event.severity() != "info");
+    Ok(HistoryPage {
+        shell,
+        ranges: RANGES.iter().map(range).collect(),
+        window: words(window),
+        figures: figures(&summary),
+        charts: charts(front, window)?,
+        latencies: latencies(front, window, &summary)?,
+        heatmap: heatmap(front, window)?,
+        infrastructure: infrastructure(front, window)?,
+        timeline: timeline(window, &events),
+        incidents: incidents.map(|event| event_row(event, look.now)).collect(),
+        events_cut: summary.events_cut || events.len() == EVENTS_MAX,
+        from: asked.from,
+        to: asked.to,
+        wrong: asked.wrong,
+    })
+}
+
+fn words(window: &Window) -> String {
+    let (whole, step) = (window.to.since(window.from), Span::from_secs(window.bucket_secs));
+    format!(
+        "{} to {} UTC, {} in steps of {}",
+        text::day_clock(window.from),
+        text::day_clock(window.to),
+        text::span(whole),
+        text::span(step)
+    )
+}
+
+fn figures(summary: &Summary) -> Vec<Figure> {
+    let figure = |label: &str, count: u64, tone: Option<Tone>| Figure {
+        label: label.to_owned(),
+        value: text::count(count),
+        tone: tone.filter(|_| count > 0),
+    };
+    vec![
+        figure("Runs created", summary.created, None),
+        figure("Runs finished", summary.finished, None),
+        figure("Runs failed", summary.failed, Some(Tone::Red)),
+        figure("Crashes", summary.crashes, Some(Tone::Red)),
+        figure("Scaling events", summary.scale_events, None),
+    ]
+}
+
+/// First seconds of all buckets.
+fn buckets(window: &Window) -> Vec<i64> {
+    let last = window.bucket_of(window.to.0.saturating_sub(1).div_euclid(1_000));
+    let first = window.bucket_of(window.from.0.div_euclid(1_000));
+    (first..=last).step_by(window.bucket_secs.max(1) as usize).collect()
+}
+
+/// The end of a chart and its steps.
+fn place(window: &Window) -> (Time, Span) {
+    let last = buckets(window).last().copied().unwrap_or(0);
+    (Time(last * 1_000), Span::from_secs(window.bucket_secs))
+}
+
+/// A value for each bucket; a gap where there is none.
+fn aligned(window: &Window, points: &[Point], value: fn(&Point) -> f64) -> Vec<f64> {
+    let known: BTreeMap<i64, f64> =
+        points.iter().map(|point| (point.at_secs, value(point))).collect();
+    buckets(window).iter().map(|at| known.get(at).copied().unwrap_or(f64::NAN)).collect()
+}
+
+fn named(
+    front: &Front,
+    window: &Window,
+    of: &[(&str, Metric, Tone)],
+) -> Result<Vec<Line>, Refusal> {
+    let wanted: Vec<Series> = of.iter().map(|(_, metric, _)| Series::new(*metric, "")).collect();
+    let found = front.appliance.history_values(&wanted, window)?;
+    let line = |((name, _, tone), series): (&(&str, Metric, Tone), &Series)| Line {
+        name: (*name).to_owned(),
+        tone: *tone,
+        values: aligned(window, &found[series], |point| point.mean),
+    };
+    Ok(of.iter().zip(&wanted).map(line).collect())
+}
+
+/// The series of a metric with the highest values, which are ever above zero.
+pub fn highest(
+    front: &Front,
+    window: &Window,
+    metric: Metric,
+    most: usize,
+) -> Result<Vec<(String, Vec<f64>)>, Refusal> {
+    let (wanted, _) = front.appliance.history_series(&format!("{}:", metric.as_str()))?;
+    let found = front.appliance.history_values(&wanted, window)?;
+    let peak = |points: &[Point]| points.iter().map(|point| point.max).fold(0.0, f64::max);
+    let mut all: Vec<(f64, String, Vec<f64>)> = found
+        .into_iter()
+        .map(|(series, points)| {
+            let values = aligned(window, &points, |point| point.mean);
+            (peak(&points), series.subject, values)
+        })
+        .filter(|(peak, ..)| *peak > 0.0)
+        .collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    all.truncate(most);
+    Ok(all.into_iter().map(|(_, name, values)| (name, values)).collect())
+}
+
+fn coloured(lines: Vec<(String, Vec<f64>)>) -> Vec<Line> {
+    let line = |((name, values), tone): ((String, Vec<f64>), Tone)| Line { name, tone, values };
+    lines.into_iter().zip(TONES.into_iter().cycle()).map(line).collect()
+}
+
+/// Lengths of the longest streams.
+pub fn backlog(front: &Front, window: &Window, id: &str) -> Result<Chart, Refusal> {
+    let lines = coloured(highest(front, window, Metric::StreamLength, LINES_MAX)?);
+    Ok(Chart::of(id, "Entries of the longest streams", Unit::Count, place(window), &lines))
+}
+
+fn charts(front: &Front, window: &Window) -> Result<Vec<Chart>, Refusal> {
+    let throughput = named(
+        front,
+        window,
+        &[
+            ("created", Metric::CreatedPerSecond, Tone::Blue),
+            ("finished", Metric::FinishedPerSecond, Tone::Green),
+            ("failed", Metric::FailedPerSecond, Tone::Red),
+        ],
+    )?;
+    let fleet = coloured(highest(front, window, Metric::WorkersAlive, LINES_MAX)?);
+    let waiting = named(
+        front,
+        window,
+        &[
+            ("outbox", Metric::OutboxDue, Tone::Blue),
+            ("buffer", Metric::BufferDepth, Tone::Violet),
+            ("callbacks", Metric::Callbacks, Tone::Yellow),
+        ],
+    )?;
+    let place = place(window);
+    Ok(vec![
+        Chart::of("throughput", "Runs per second", Unit::PerSecond, place, &throughput),
+        Chart::of("fleet", "Workers alive", Unit::Count, place, &fleet),
+        backlog(front, window, "backlog")?,
+        Chart::of("waiting", "Outbox, buffer and callbacks", Unit::Count, place, &waiting),
+    ])
+}
+
+fn infrastructure(front: &Front, window: &Window) -> Result<Vec<Chart>, Refusal> {
+    let sizes = named(
+        front,
+        window,
+        &[("memory", Metric::MemoryBytes, Tone::Blue), ("store", Metric::StoreBytes, Tone::Violet)],
+    )?;
+    let commits = named(
+        front,
+        window,
+        &[
+            ("commit p50", Metric::CommitP50Ms, Tone::Green),
+            ("commit p99", Metric::CommitP99Ms, Tone::Yellow),
+            ("sync p99", Metric::SyncP99Ms, Tone::Red),
+        ],
+    )?;
+    let disk = named(front, window, &[("disk used", Metric::DiskUsedPercent, Tone::Yellow)])?;
+    let doors = coloured(highest(front, window, Metric::Connections, LINES_MAX)?);
+    let place = place(window);
+    Ok(vec![
+        Chart::of("sizes", "Memory and store", Unit::Bytes, place, &sizes),
+        Chart::of("commits", "Commits", Unit::Millis, place, &commits),
+        Chart::of("disk", "Disk", Unit::Percent, place, &disk),
+        Chart::of("doors", "Connections", Unit::Count, place, &doors),
+    ])
+}
+
+fn latencies(
+    front: &Front,
+    window: &Window,
+    summary: &Summary,
+) -> Result<Vec<LatencyPanel>, Refusal> {
+    let tasks: Vec<String> =
+        summary.task_volume.iter().take(TASKS_MAX).map(|(task, _)| task.clone()).collect();
+    let window = &window.at_least_fine();
+    let found = front.appliance.history_times(Scope::Task, &tasks, window)?;
+    let mut panels = Vec::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let times = &found[task];
+        let mut all = Latency::default();
+        times.values().for_each(|latency| all.merge(latency));
+        let percentiles = |part: fn(&Latency) -> &Histogram| -> Vec<Line> {
+            [("p50", 0.5, Tone::Green), ("p95", 0.95, Tone::Yellow), ("p99", 0.99, Tone::Red)]
+                .into_iter()
+                .map(|(name, q, tone)| Line {
+                    name: name.to_owned(),
+                    tone,
+                    values: buckets(window)
+                        .iter()
+                        .map(|at| times.get(at).map(part).filter(|one| !one.is_empty()))
+                        .map(|one| one.map_or(f64::NAN, |one| one.quantile_ms(q)))
+                        .collect(),
+                })
+                .collect()
+        };
+        let mut waits = percentiles(|latency| &latency.wait);
+        waits.push(oldest(front, window, task)?);
+        let runs = percentiles(|latency| &latency.run);
+        let (place, id) = (place(window), |part: &str| format!("{part}-{index}"));
+        panels.push(LatencyPanel {
+            task: task.clone(),
+            run_words: told(&all.run),
+            wait_words: told(&all.wait),
+            run: Chart::of(&id("run"), "Run time", Unit::Millis, place, &runs),
+            wait: Chart::of(&id("wait"), "Wait", Unit::Millis, place, &waits),
+        });
+    }
+    Ok(panels)
+}
+
+fn told(histogram: &Histogram) -> String {
+    if histogram.is_empty() {
+        return "no run".to_owned();
+    }
+    let at = |q| Unit::Millis.show(histogram.quantile_ms(q));
+    let (p50, p95, p99) = (at(0.5), at(0.95), at(0.99));
+    format!("{} runs, p50 {p50}, p95 {p95}, p99 {p99}", text::count(histogram.count()))
+}
+
+/// How long the oldest one had waited that had not started: it is in no percentile.
+fn oldest(front: &Front, window: &Window, task: &str) -> Result<Line, Refusal> {
+    let known = Name::new(task).ok().and_then(|name| front.appliance.task(&name).ok());
+    let stream = known.and_then(|task| match task.delivery {
+        Delivery::Pull { stream, .. } => Some(stream),
+        Delivery::Push(_) => None,
+    });
+    let (name, series) = match stream {
+        Some(stream) => ("oldest waiting", Series::new(Metric::StreamOldestUnreadSeconds, stream)),
+        None => ("oldest in the outbox", Series::new(Metric::OutboxOldestSeconds, "")),
+    };
+    let found = front.appliance.history_values(std::slice::from_ref(&series), window)?;
+    Ok(Line {
+        name: name.to_owned(),
+        tone: Tone::Violet,
+        values: aligned(window, &found[&series], |point| point.max * 1_000.0),
+    })
+}
+
+fn heatmap(front: &Front, window: &Window) -> Result<Heatmap, Refusal> {
+    let mut rows = highest(front, window, Metric::WorkerUtilization, HEAT_ROWS_MAX)?;
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let (to, step) = place(window);
+    Ok(Heatmap::new(to, step, rows))
+}
+
+fn events(front: &Front, window: &Window) -> Result<Vec<FleetEvent>, Refusal> {
+    let page = front.appliance.fleet_events(Some(Id::floor_of(window.to)), EVENTS_MAX)?;
+    let found = page.into_iter().map(|(_, event)| event);
+    Ok(found.take_while(|event| event.at >= window.from).collect())
+}
+
+fn timeline(window: &Window, events: &[FleetEvent]) -> Timeline {
+    let dot = |event: &FleetEvent| {
+        let critical = event.severity() != "info";
+        let tone = match event.kind {
+            _ if critical => Tone::Red,
+            EventKind::ScaleUp => Tone::Green,
+            EventKind::ScaleDown | EventKind::Crash => Tone::Gray,
+        };
+        (event.at, tone, critical, event.detail())
+    };
+    Timeline::new(window.from, window.to, events.iter().map(dot).collect())
+}
