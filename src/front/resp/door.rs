@@ -82,6 +82,11 @@ impl Door {
         self.appliance.get()
     }
 
+    /// Whether clients have to say who they are.
+    pub fn wants_proof(&self) -> bool {
+        self.appliance().is_some_and(Appliance::is_set_up)
+    }
+
     pub fn now(&self) -> Time {
         self.clock.now()
     }
