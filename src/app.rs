@@ -51,6 +51,12 @@ pub enum StartError {
     Sender(#[from] sender::SenderError),
     #[error("the start was refused: {0}")]
     Refused(#[from] Refusal),
+    #[error(
+        "`{0}` is reachable from outside and nobody was let in yet: make a token first with \
+         `tidegate token create --name admin --role admin`, for the same data directory, or bind a \
+         loopback address"
+    )]
+    NoAccess(SocketAddr),
 }
 
 /// A running appliance.
@@ -86,6 +92,13 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     doors.push(tokio::spawn(serving));
 
     let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
+    if let Some(open) = [http, redis].into_iter().find(|at| !at.ip().is_loopback())
+        && !appliance.is_set_up()
+    {
+        stop.cancel();
+        stop_writer(writer).await;
+        return Err(StartError::NoAccess(open));
+    }
     let sender = Arc::new(sender_of(&settings)?);
     match Listening::in_dir(&settings.data_dir) {
         Ok(local) => {
@@ -258,6 +271,11 @@ where
 }
 
 impl App {
+    /// Where pages and API are.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
     /// Stops intake, lets what is out come home, commits, closes the file.
     pub async fn stop(self) {
         self.stop.cancel();

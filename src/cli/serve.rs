@@ -81,6 +81,10 @@ async fn serve(settings: Settings, json: bool) -> i32 {
     } else {
         println!("tidegate is ready: http://{} and redis://{}", app.http, app.redis);
     }
+    if let Some(secret) = app.appliance.set_up_link() {
+        let link = format!("{}/setup?token={secret}", app.base());
+        tracing::info!(%link, "there are no users yet: this link makes the first admin, for 30 minutes");
+    }
     signals.told().await;
     tracing::info!("stopping; a second signal ends at once");
     tokio::spawn(async move {

@@ -35,7 +35,7 @@ pub mod text;
 pub mod workers;
 
 pub use serve::oops::{before_opening, dress};
-pub use serve::{asset_routes, routes};
+pub use serve::{PAGES, asset_routes, routes};
 
 #[cfg(test)]
 mod fixtures;

@@ -141,6 +141,7 @@ impl Connection {
     async fn turn(&mut self) -> Result<bool, End> {
         let mut group = Group::default();
         let mut count = 0;
+        self.session.look_again(&self.door);
         while count < PIPELINE_MAX && !self.session.closing {
             let request = match self.decoder.decode(&mut self.socket.input) {
                 Ok(Some(request)) => request,
@@ -211,7 +212,7 @@ impl Connection {
                 }
                 "FLUSHALL" | "FLUSHDB" => {
                     self.finish(std::mem::take(group)).await?;
-                    let caller = Arc::new(self.session.caller(&request));
+                    let caller = Arc::new(self.session.caller(request.word().as_str()));
                     let reply = as_caller(caller, self.flush_keys(&request)).await;
                     self.reply(&reply);
                 }

@@ -2,7 +2,7 @@
 
 use super::reply::Reply;
 use super::request::{Request, Word};
-use crate::model::access::{Bounds, Needs, Who};
+use crate::model::access::{Needs, Who};
 
 /// What a command takes, by its name in small letters; `None` for one that nobody knows.
 ///
@@ -42,7 +42,7 @@ pub fn barred(request: &Request, who: Option<&Who>) -> Option<Reply> {
     let Some(who) = who else { return Some(Reply::error("NOAUTH Authentication required.")) };
     let is_handshake =
         super::parse::OF_CONNECTION.iter().any(|(own, _)| *own == name) && needs == Needs::Read;
-    if who.role.may(needs) && (is_handshake || reaches(&who.bounds)) {
+    if who.role.may(needs) && (is_handshake || who.bounds.is_everything()) {
         return None;
     }
     Some(Reply::error(format!(
@@ -50,10 +50,6 @@ pub fn barred(request: &Request, who: Option<&Who>) -> Option<Reply> {
         who.name,
         full_name(&name, request)
     )))
-}
-
-fn reaches(bounds: &Bounds) -> bool {
-    bounds.is_everything()
 }
 
 /// With the subcommand, as Redis names those that have some.

@@ -11,11 +11,12 @@ use super::number;
 use super::reply::Reply;
 use super::request::{Request, Word, is_word};
 use super::writer::Protocol;
+use crate::appliance::access::hash_of;
 use crate::appliance::caller::Caller;
 use crate::appliance::presence::Places;
 use crate::base::glob;
 use crate::base::time::Time;
-use crate::model::access::Who;
+use crate::model::access::{SecretHash, Who};
 use crate::model::refusal::Code;
 use crate::model::stream::DATABASES;
 
@@ -37,6 +38,8 @@ pub struct Session {
     pub multi: Option<Multi>,
     /// Who it is, once that was proven; nobody asks while everyone may do everything.
     pub who: Option<Arc<Who>>,
+    /// Hash of the token that proved it.
+    proof: Option<SecretHash>,
     pub since: Time,
     /// The consumers that it reads as, from the first such read on.
     pub places: Option<Places>,
@@ -55,6 +58,7 @@ impl Session {
             library: (Bytes::new(), Bytes::new()),
             multi: None,
             who: None,
+            proof: None,
             since: door.now(),
             places: None,
             closing: false,
@@ -100,7 +104,7 @@ impl Session {
                 self.db = 0;
                 self.protocol = Protocol::Resp2;
                 self.name = Bytes::new();
-                self.who = None;
+                (self.who, self.proof) = (None, None);
                 Reply::Simple("RESET")
             }
             "COMMAND" => command(request),
@@ -180,7 +184,9 @@ impl Session {
             );
         }
         self.protocol = protocol;
-        self.who = who.or(self.who.take());
+        if let Some((proven, proof)) = who {
+            (self.who, self.proof) = (Some(proven), Some(proof));
+        }
         if let Some(name) = name {
             self.name = name;
         }
@@ -197,14 +203,24 @@ impl Session {
 
     /// The caller whose token this is. Any user name goes with it: tokens have names of their own.
     /// While everyone may do everything there is nothing to prove.
-    fn proven(&self, user: &[u8], password: &[u8], door: &Door) -> Result<Option<Arc<Who>>, Reply> {
+    fn proven(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        door: &Door,
+    ) -> Result<Option<(Arc<Who>, SecretHash)>, Reply> {
         if !door.wants_proof() {
-            return if is_default(user) { Ok(None) } else { Err(Reply::error(WRONG_PASSWORD)) };
+            return match (is_default(user), door.appliance()) {
+                (true, _) => Ok(None),
+                (false, Some(_)) => Err(Reply::error(WRONG_PASSWORD)),
+                // Nobody knows yet: a wrong password would send the client away for good.
+                (false, None) => Err(super::door::loading()),
+            };
         }
         let Some(appliance) = door.appliance() else { return Err(super::door::loading()) };
         let token = String::from_utf8_lossy(password);
         let found = appliance.of_token(&token, &self.host());
-        found.map(Some).map_err(|refusal| match refusal.code {
+        found.map(|who| Some((who, hash_of(&token)))).map_err(|refusal| match refusal.code {
             Code::LimitAttempts => Reply::error(format!("ERR {}", refusal.message)),
             _ => Reply::error(WRONG_PASSWORD),
         })
@@ -223,11 +239,19 @@ impl Session {
             _ => return Reply::error("ERR syntax error"),
         };
         match proven {
-            Ok(who) => {
-                self.who = who.or(self.who.take());
+            Ok(Some((who, proof))) => {
+                (self.who, self.proof) = (Some(who), Some(proof));
                 Reply::OK
             }
+            Ok(None) => Reply::OK,
             Err(reply) => reply,
+        }
+    }
+
+    /// Looks again who it is: its token may have been revoked since.
+    pub fn look_again(&mut self, door: &Door) {
+        if let (Some(proof), Some(appliance)) = (&self.proof, door.appliance()) {
+            self.who = appliance.of_proof(proof);
         }
     }
 
@@ -238,10 +262,9 @@ impl Session {
     }
 
     /// The caller as the audit log tells of it.
-    pub fn caller(&self, request: &Request) -> Caller {
+    pub fn caller(&self, action: &str) -> Caller {
         let who = self.who.clone().unwrap_or_else(|| Arc::new(Who::anyone()));
-        let name = request.word().as_str().to_owned();
-        Caller::told(who, name, format!("database {}", self.db), self.host())
+        Caller::told(who, action.to_owned(), format!("database {}", self.db), self.host())
     }
 
     fn client(&mut self, request: &Request, door: &Arc<Door>) -> Reply {
