@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderName;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::appliance::{self, Appliance};
 use crate::base::entropy::Entropy;
 use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, SystemClock, Time};
-use crate::config::settings::Settings;
+use crate::config::settings::{Certificate, Settings, TlsSettings};
 use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
@@ -24,6 +25,7 @@ use crate::front::http::router::{Routes, router};
 use crate::front::http::server;
 use crate::front::http::state::{About, Front, Probe, Probed, Shared};
 use crate::front::resp;
+use crate::front::tls::{Tls, TlsError, self_sign};
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
@@ -47,6 +49,8 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error("the store cannot be read: {0}")]
     Store(#[from] Fault),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("deliveries cannot be sent: {0}")]
     Sender(#[from] sender::SenderError),
     #[error("the start was refused: {0}")]
@@ -64,6 +68,7 @@ pub struct App {
     pub appliance: Appliance,
     pub http: SocketAddr,
     pub redis: SocketAddr,
+    pub addresses: Addresses,
     stop: CancellationToken,
     duties: Vec<JoinHandle<()>>,
     doors: Vec<JoinHandle<()>>,
@@ -80,11 +85,22 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
     // after a kill.
     let door = Door::default();
-    let serving = server::serve(listener, door.router(), server::Settings::default(), stop.clone());
+    let tls = tls_of(&settings, &[http, redis], clock.now())?;
+    let wanted = |by: fn(&TlsSettings) -> bool| {
+        tls.clone().filter(|_| settings.tls.as_ref().is_some_and(by))
+    };
+    let (http_tls, redis_tls) = (wanted(|of| of.http), wanted(|of| of.redis));
+    let addresses = Addresses {
+        http: format!("{}://{http}", if http_tls.is_some() { "https" } else { "http" }),
+        redis: format!("{}://{redis}", if redis_tls.is_some() { "rediss" } else { "redis" }),
+    };
+    let listening = Listening::Port(listener, http_tls);
+    let serving =
+        server::serve(listening, door.router(), server::Settings::default(), stop.clone());
     let mut doors = vec![tokio::spawn(serving)];
     let redis_door = Arc::new(resp::door::Door::new(
         clock.clone(),
-        resp::door::Settings::default(),
+        resp::door::Settings { tls: redis_tls, ..resp::door::Settings::default() },
         Entropy::from_system().hex(40),
         redis.port(),
     ));
@@ -121,7 +137,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
     patiently(|| appliance.release_tasks(named.clone())).await?;
     let pulse = Arc::new(Pulse::default());
-    let duties = vec![
+    let watched = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
+    let mut duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
         tokio::spawn(fleet::requeue(
@@ -147,7 +164,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             stop.clone(),
         )),
     ];
-    let about = about(&settings, http, redis, clock.now());
+    duties.extend(watched);
+    let about = about(&settings, &addresses, redis, clock.now());
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(about),
@@ -157,11 +175,11 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         stop: stop.clone(),
     })));
     redis_door.open(appliance.clone());
-    if let Err(error) = write_addresses(&settings.data_dir, http, redis) {
+    if let Err(error) = write_addresses(&settings.data_dir, &addresses) {
         // A convenience for scripts; a full disk must not keep the pages away.
         tracing::warn!(%error, "`addresses.json` cannot be written");
     }
-    Ok(App { appliance, http, redis, stop, duties, doors, writer, _dir: dir })
+    Ok(App { appliance, http, redis, addresses, stop, duties, doors, writer, _dir: dir })
 }
 
 /// Opens the store and starts its writer.
@@ -196,10 +214,10 @@ fn sender_of(settings: &Settings) -> Result<Sender, sender::SenderError> {
     })
 }
 
-fn about(settings: &Settings, http: SocketAddr, redis: SocketAddr, now: Time) -> About {
+fn about(settings: &Settings, addresses: &Addresses, redis: SocketAddr, now: Time) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
-        address: format!("http://{http}"),
+        address: addresses.http.clone(),
         redis,
         hosts: settings.hosts.clone(),
         data_dir: settings.data_dir.clone(),
@@ -222,7 +240,11 @@ impl Offline {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (dir, appliance, writer) = open(&settings, clock.clone(), on_fault).await?;
         let sender = Arc::new(sender_of(&settings)?);
-        let about = about(&settings, settings.http, settings.redis, clock.now());
+        let addresses = Addresses {
+            http: format!("http://{}", settings.http),
+            redis: format!("redis://{}", settings.redis),
+        };
+        let about = about(&settings, &addresses, settings.redis, clock.now());
         let router = router(Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(about),
@@ -271,11 +293,6 @@ where
 }
 
 impl App {
-    /// Where pages and API are.
-    pub fn base(&self) -> String {
-        format!("http://{}", self.http)
-    }
-
     /// Stops intake, lets what is out come home, commits, closes the file.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -295,14 +312,33 @@ async fn stop_writer(writer: Writer) {
     }
 }
 
-/// Where an appliance listens, as scripts read it.
-pub fn addresses(http: SocketAddr, redis: SocketAddr) -> serde_json::Value {
-    serde_json::json!({ "http": format!("http://{http}"), "redis": format!("redis://{redis}") })
+/// Where an appliance listens, as people and scripts read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    /// `http://` or `https://`.
+    pub http: String,
+    /// `redis://` or `rediss://`.
+    pub redis: String,
+}
+
+/// The certificate, if one is wanted.
+fn tls_of(settings: &Settings, bound: &[SocketAddr], now: Time) -> Result<Option<Tls>, TlsError> {
+    let Some(wanted) = &settings.tls else { return Ok(None) };
+    let files = match &wanted.certificate {
+        Certificate::Files(files) => files.clone(),
+        Certificate::SelfSigned => {
+            let addresses: Vec<_> = bound.iter().map(SocketAddr::ip).collect();
+            self_sign(&settings.data_dir.join("keys"), &settings.hosts, &addresses, now)?
+        }
+    };
+    let tls = Tls::read(files)?;
+    tracing::info!(fingerprint = %tls.fingerprint(), "the certificate of this appliance");
+    Ok(Some(tls))
 }
 
 /// Where a running appliance listens, for scripts.
-fn write_addresses(dir: &Path, http: SocketAddr, redis: SocketAddr) -> io::Result<()> {
-    let text = addresses(http, redis).to_string();
+fn write_addresses(dir: &Path, addresses: &Addresses) -> io::Result<()> {
+    let text = serde_json::to_string(addresses)?;
     let draft = dir.join("tmp-addresses.json");
     std::fs::write(&draft, text + "\n")?;
     std::fs::rename(draft, dir.join("addresses.json"))

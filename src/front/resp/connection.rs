@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +28,7 @@ use crate::appliance::caller::as_caller;
 use crate::appliance::presence::Places;
 use crate::appliance::requests::{Answers, Command, unknown_outcome};
 use crate::base::time::Stopwatch;
+use crate::front::stream::Stream;
 
 mod steps;
 #[cfg(test)]
@@ -43,7 +43,7 @@ const LONG_ANSWERS_MAX: usize = 8;
 const OUT_BYTES: usize = 256 * 1_024;
 
 /// Serves a client until it goes, breaks the protocol, or the server stops.
-pub async fn serve(stream: TcpStream, address: String, door: Arc<Door>, stop: CancellationToken) {
+pub async fn serve(stream: Stream, address: String, door: Arc<Door>, stop: CancellationToken) {
     let session = Session::new(door.next_id(), address.clone(), &door);
     door.note(&session);
     let _listed = Listed { door: &door, id: session.id };

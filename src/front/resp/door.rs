@@ -10,10 +10,13 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::appliance::Appliance;
 use crate::base::time::{Clock, Span, Time};
+use crate::front::tls::Tls;
 
 /// What a client may do to the server.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What connections shake hands with first, if there is a certificate.
+    pub tls: Option<Tls>,
     /// Open connections; those above are told so and closed.
     pub connections_max: usize,
     pub limits: Limits,
@@ -28,6 +31,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            tls: None,
             connections_max: 10_000,
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
