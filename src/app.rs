@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderName;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use crate::appliance::{self, Appliance};
 use crate::base::entropy::Entropy;
 use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, SystemClock, Time};
-use crate::config::settings::Settings;
+use crate::config::settings::{Certificate, Settings, TlsSettings};
 use crate::engine::writer::{OnFault, Writer};
 use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
@@ -24,6 +25,7 @@ use crate::front::http::router::{Routes, router};
 use crate::front::http::server;
 use crate::front::http::state::{About, ChannelTest, ChannelTested, Front, Probe, Probed, Shared};
 use crate::front::resp;
+use crate::front::tls::{Tls, TlsError, self_sign};
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
 use crate::store::fault::Fault;
@@ -49,10 +51,18 @@ pub enum StartError {
     Open(#[from] OpenError),
     #[error("the store cannot be read: {0}")]
     Store(#[from] Fault),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("deliveries cannot be sent: {0}")]
     Sender(#[from] sender::SenderError),
     #[error("the start was refused: {0}")]
     Refused(#[from] Refusal),
+    #[error(
+        "`{0}` is reachable from outside and nobody was let in yet: make a token first with \
+         `tidegate token create --name admin --role admin`, for the same data directory, or bind a \
+         loopback address"
+    )]
+    NoAccess(SocketAddr),
 }
 
 /// A running appliance.
@@ -60,6 +70,7 @@ pub struct App {
     pub appliance: Appliance,
     pub http: SocketAddr,
     pub redis: SocketAddr,
+    pub addresses: Addresses,
     stop: CancellationToken,
     duties: Vec<JoinHandle<()>>,
     doors: Vec<JoinHandle<()>>,
@@ -77,8 +88,18 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     // after a kill.
     let counted = appliance::Doors::default();
     let door = Door::default();
+    let tls = tls_of(&settings, &[http, redis], clock.now())?;
+    let wanted = |by: fn(&TlsSettings) -> bool| {
+        tls.clone().filter(|_| settings.tls.as_ref().is_some_and(by))
+    };
+    let (http_tls, redis_tls) = (wanted(|of| of.http), wanted(|of| of.redis));
+    let addresses = Addresses {
+        http: format!("{}://{http}", if http_tls.is_some() { "https" } else { "http" }),
+        redis: format!("{}://{redis}", if redis_tls.is_some() { "rediss" } else { "redis" }),
+    };
+    let listening = Listening::Port(listener, http_tls);
     let serving = server::serve(
-        listener,
+        listening,
         door.router(),
         server::Settings { connections: counted.http.clone(), ..server::Settings::default() },
         stop.clone(),
@@ -87,6 +108,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let redis_door = Arc::new(resp::door::Door::new(
         clock.clone(),
         resp::door::Settings {
+            tls: redis_tls,
             connections: counted.redis.clone(),
             ..resp::door::Settings::default()
         },
@@ -97,6 +119,13 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     doors.push(tokio::spawn(serving));
 
     let (dir, appliance, writer) = open(&settings, clock.clone(), counted, on_fault).await?;
+    if let Some(open) = [http, redis].into_iter().find(|at| !at.ip().is_loopback())
+        && !appliance.is_set_up()
+    {
+        stop.cancel();
+        stop_writer(writer).await;
+        return Err(StartError::NoAccess(open));
+    }
     let sender = Arc::new(sender_of(&settings)?);
     match Listening::in_dir(&settings.data_dir) {
         Ok(local) => {
@@ -119,7 +148,8 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
     patiently(|| appliance.release_tasks(named.clone())).await?;
     let pulse = Arc::new(Pulse::default());
-    let to_people = Arc::new(channels(&settings, http, clock.clone())?);
+    let to_people = Arc::new(channels(&settings, &addresses.http, clock.clone())?);
+    let watched = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
     let mut duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
         tokio::spawn(fleet::judge(appliance.clone(), clock.now(), stop.clone())),
@@ -148,11 +178,12 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             stop.clone(),
         )),
     ];
-    let about = about(&settings, http, redis, clock.now());
     for channel in settings.alerts.settings.channels.clone() {
         let (appliance, to_people, stop) = (appliance.clone(), to_people.clone(), stop.clone());
         duties.push(tokio::spawn(alerts::deliver(appliance, to_people, channel, stop)));
     }
+    duties.extend(watched);
+    let about = about(&settings, &addresses, redis, clock.now());
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(about),
@@ -163,11 +194,11 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         stop: stop.clone(),
     })));
     redis_door.open(appliance.clone());
-    if let Err(error) = write_addresses(&settings.data_dir, http, redis) {
+    if let Err(error) = write_addresses(&settings.data_dir, &addresses) {
         // A convenience for scripts; a full disk must not keep the pages away.
         tracing::warn!(%error, "`addresses.json` cannot be written");
     }
-    Ok(App { appliance, http, redis, stop, duties, doors, writer, _dir: dir })
+    Ok(App { appliance, http, redis, addresses, stop, duties, doors, writer, _dir: dir })
 }
 
 /// Opens the store and starts its writer.
@@ -206,10 +237,10 @@ fn sender_of(settings: &Settings) -> Result<Sender, sender::SenderError> {
     })
 }
 
-fn about(settings: &Settings, http: SocketAddr, redis: SocketAddr, now: Time) -> About {
+fn about(settings: &Settings, addresses: &Addresses, redis: SocketAddr, now: Time) -> About {
     About {
         version: env!("CARGO_PKG_VERSION"),
-        address: format!("http://{http}"),
+        address: addresses.http.clone(),
         redis,
         hosts: settings.hosts.clone(),
         data_dir: settings.data_dir.clone(),
@@ -233,8 +264,12 @@ impl Offline {
         let doors = appliance::Doors::default();
         let (dir, appliance, writer) = open(&settings, clock.clone(), doors, on_fault).await?;
         let sender = Arc::new(sender_of(&settings)?);
-        let about = about(&settings, settings.http, settings.redis, clock.now());
-        let to_people = Arc::new(channels(&settings, settings.http, clock.clone())?);
+        let addresses = Addresses {
+            http: format!("http://{}", settings.http),
+            redis: format!("redis://{}", settings.redis),
+        };
+        let about = about(&settings, &addresses, settings.redis, clock.now());
+        let to_people = Arc::new(channels(&settings, &addresses.http, clock.clone())?);
         let router = router(Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(about),
@@ -261,12 +296,12 @@ impl Offline {
 /// The channels of alerts; messages name this server by its address unless the configuration does.
 fn channels(
     settings: &Settings,
-    http: SocketAddr,
+    http: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Channels, sender::SenderError> {
     let mut wanted = settings.alerts.channels.clone();
     if wanted.server.is_empty() {
-        wanted.server = format!("http://{http}");
+        wanted.server = http.to_owned();
     }
     Channels::new(wanted, clock)
 }
@@ -320,14 +355,33 @@ async fn stop_writer(writer: Writer) {
     }
 }
 
-/// Where an appliance listens, as scripts read it.
-pub fn addresses(http: SocketAddr, redis: SocketAddr) -> serde_json::Value {
-    serde_json::json!({ "http": format!("http://{http}"), "redis": format!("redis://{redis}") })
+/// Where an appliance listens, as people and scripts read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    /// `http://` or `https://`.
+    pub http: String,
+    /// `redis://` or `rediss://`.
+    pub redis: String,
+}
+
+/// The certificate, if one is wanted.
+fn tls_of(settings: &Settings, bound: &[SocketAddr], now: Time) -> Result<Option<Tls>, TlsError> {
+    let Some(wanted) = &settings.tls else { return Ok(None) };
+    let files = match &wanted.certificate {
+        Certificate::Files(files) => files.clone(),
+        Certificate::SelfSigned => {
+            let addresses: Vec<_> = bound.iter().map(SocketAddr::ip).collect();
+            self_sign(&settings.data_dir.join("keys"), &settings.hosts, &addresses, now)?
+        }
+    };
+    let tls = Tls::read(files)?;
+    tracing::info!(fingerprint = %tls.fingerprint(), "the certificate of this appliance");
+    Ok(Some(tls))
 }
 
 /// Where a running appliance listens, for scripts.
-fn write_addresses(dir: &Path, http: SocketAddr, redis: SocketAddr) -> io::Result<()> {
-    let text = addresses(http, redis).to_string();
+fn write_addresses(dir: &Path, addresses: &Addresses) -> io::Result<()> {
+    let text = serde_json::to_string(addresses)?;
     let draft = dir.join("tmp-addresses.json");
     std::fs::write(&draft, text + "\n")?;
     std::fs::rename(draft, dir.join("addresses.json"))

@@ -153,7 +153,8 @@ fn fresh_secret(prefix: &str) -> (String, SecretHash) {
     (text, hash)
 }
 
-fn hash_of(secret: &str) -> SecretHash {
+/// What is kept of a secret.
+pub fn hash_of(secret: &str) -> SecretHash {
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -186,12 +187,8 @@ impl Appliance {
     /// The caller with this token. Strangers are counted by `from`; one that guesses too often is
     /// told to wait, and whoever has the right token is let in all the same.
     pub fn of_token(&self, secret: &str, from: &str) -> Result<Arc<Who>, Refusal> {
-        let (hash, now) = (hash_of(secret), self.now());
-        let found = self.access.look(|callers| {
-            let token = callers.tokens.get(&hash)?;
-            token.expires_at.is_none_or(|at| now < at).then(|| token.who.clone())
-        });
-        if let Some(who) = found {
+        let now = self.now();
+        if let Some(who) = self.of_proof(&hash_of(secret)) {
             return Ok(who);
         }
         // Apart from the passwords: a worker with an old token locks nobody out of the pages.
@@ -205,6 +202,15 @@ impl Appliance {
                 Err(Refusal::new(Code::Unauthorized, "the token is unknown, revoked or expired"))
             }
         }
+    }
+
+    /// The caller whose token has this hash, for as long as that is live.
+    pub fn of_proof(&self, proof: &SecretHash) -> Option<Arc<Who>> {
+        let now = self.now();
+        self.access.look(|callers| {
+            let token = callers.tokens.get(proof)?;
+            token.expires_at.is_none_or(|at| now < at).then(|| token.who.clone())
+        })
     }
 
     /// The caller with this session, if it is live. Notes that it was used, now and then.

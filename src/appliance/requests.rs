@@ -1,6 +1,8 @@
 //! Commands of the Redis protocol: a pipeline of them shares one commit, and a reader that finds
 //! nothing may wait for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -14,6 +16,7 @@ use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::count;
 use crate::store::rows::counter;
 
+use super::caller::{self, Caller};
 use super::{Appliance, unreadable};
 
 pub use crate::ledger::keys::command;
@@ -45,8 +48,8 @@ impl Appliance {
         }
         let (reply, answers) = oneshot::channel();
         let bytes = commands.iter().map(Command::bytes).sum();
-        let job =
-            Pipeline { commands, transaction, bytes, answers: Vec::with_capacity(count), reply };
+        let (caller, answers_room) = (caller::pending(), Vec::with_capacity(count));
+        let job = Pipeline { commands, transaction, bytes, caller, answers: answers_room, reply };
         match self.handle.send_job(Box::new(job)) {
             Ok(()) => answers.await.unwrap_or_else(|_| Err(unknown())).unwrap_or_else(all),
             Err(refusal) => all(refusal),
@@ -110,12 +113,22 @@ struct Pipeline {
     commands: Vec<Command>,
     transaction: bool,
     bytes: usize,
+    /// Whose doing the audit log tells of, with the same commit.
+    caller: Option<Arc<Caller>>,
     answers: Answers,
     reply: oneshot::Sender<Result<Answers, Refusal>>,
 }
 
 impl Job for Pipeline {
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<Ran, Fault> {
+        if let Some(caller) = self.caller.take() {
+            batch
+                .act(|tx| {
+                    caller.write(tx);
+                    Ok(())
+                })?
+                .ok();
+        }
         for command in std::mem::take(&mut self.commands) {
             self.answers.push(batch.act(|tx| keys::apply(tx, command))?);
             if !self.transaction {

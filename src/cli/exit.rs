@@ -25,7 +25,9 @@ pub fn of_start(error: &StartError) -> i32 {
             OpenError::Newer { .. } | OpenError::Store { fault: Fault::Newer(_), .. },
         )
         | StartError::Store(Fault::Newer(_)) => NEWER_DATA,
-        StartError::Open(OpenError::NotOurs { .. }) => BAD_CONFIGURATION,
+        StartError::Open(OpenError::NotOurs { .. })
+        | StartError::NoAccess(_)
+        | StartError::Tls(_) => BAD_CONFIGURATION,
         StartError::Open(_)
         | StartError::Listen { .. }
         | StartError::Store(_)

@@ -77,9 +77,14 @@ async fn serve(settings: Settings, json: bool) -> i32 {
         Err(code) => return code,
     };
     if json {
-        println!("{}", app::addresses(app.http, app.redis));
+        let line = serde_json::to_string(&app.addresses);
+        println!("{}", line.expect("two texts always serialise"));
     } else {
-        println!("tidegate is ready: http://{} and redis://{}", app.http, app.redis);
+        println!("tidegate is ready: {} and {}", app.addresses.http, app.addresses.redis);
+    }
+    if let Some(secret) = app.appliance.set_up_link() {
+        let link = format!("{}/setup?token={secret}", app.addresses.http);
+        tracing::info!(%link, "there are no users yet: this link makes the first admin, for 30 minutes");
     }
     signals.told().await;
     tracing::info!("stopping; a second signal ends at once");

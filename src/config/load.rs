@@ -132,7 +132,8 @@ mod tests {
         for (pairs, needle) in [
             (&[("TIDEGATE_SERVER__HTPP", "x")][..], "htpp"),
             (&[("TIDEGATE_SERVER__HTTP", "localhost")], "server.http"),
-            (&[("TIDEGATE_SERVER__HTTP", "0.0.0.0:80")], "reachable from outside"),
+            (&[("TIDEGATE_TLS__CERT", "cert.pem")], "`tls.key`"),
+            (&[("TIDEGATE_TLS__KEY", "key.pem")], "`tls.cert`"),
             (&[("TIDEGATE_STORE__CACHE_MIB", "1")], "store.cache_mib"),
             (&[("TIDEGATE_STORE__CACHE_MIB", "many")], "invalid type"),
             (&[("TIDEGATE_PUSH__ALLOW", "10.0.0.0/99")], "push.allow"),

@@ -12,6 +12,7 @@ use crate::appliance::SYNC_BUDGET_DEFAULT;
 use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
+use crate::front::tls::Files;
 use crate::model::buffer::{BufferSettings, Patch};
 use crate::model::refusal::Refusal;
 use crate::model::retention::Retention;
@@ -30,6 +31,7 @@ pub const DATA_DIR_DEFAULT: &str = "./tidegate-data";
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
     pub server: WrittenServer,
+    pub tls: WrittenTls,
     pub store: WrittenStore,
     pub push: WrittenPush,
     pub streams: WrittenStreams,
@@ -51,6 +53,56 @@ pub struct WrittenServer {
     pub data_dir: Option<PathBuf>,
     /// Names under which pages and API may be asked, besides addresses and `localhost`.
     pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenTls {
+    /// The certificate, and those that lead from it to a root, as PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, as PEM.
+    pub key: Option<PathBuf>,
+    /// Make a certificate that signs itself, in the data directory.
+    pub self_signed: bool,
+    /// For HTTP; true unless said.
+    pub http: Option<bool>,
+    /// For the Redis protocol; true unless said.
+    pub redis: Option<bool>,
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    Files(Files),
+    SelfSigned,
+}
+
+/// TLS, where it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    pub certificate: Certificate,
+    pub http: bool,
+    pub redis: bool,
+}
+
+impl WrittenTls {
+    fn check(self) -> Result<Option<TlsSettings>, BadSetting> {
+        let bad = |key: &str, message: &str| {
+            Err(BadSetting { key: format!("tls.{key}"), message: message.to_owned() })
+        };
+        let certificate = match (self.cert, self.key, self.self_signed) {
+            (None, None, false) => return Ok(None),
+            (None, None, true) => Certificate::SelfSigned,
+            (Some(cert), Some(key), false) => Certificate::Files(Files { cert, key }),
+            (Some(_), None, _) => return bad("key", "`tls.cert` wants the key that belongs to it"),
+            (None, Some(_), _) => return bad("cert", "`tls.key` wants its certificate"),
+            (Some(_), Some(_), true) => {
+                return bad("self_signed", "there is a certificate already: `tls.cert`");
+            }
+        };
+        let (http, redis) = (self.http.unwrap_or(true), self.redis.unwrap_or(true));
+        Ok(Some(TlsSettings { certificate, http, redis }))
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -118,6 +170,7 @@ pub struct Settings {
     pub redis: SocketAddr,
     pub hosts: Vec<String>,
     pub data_dir: PathBuf,
+    pub tls: Option<TlsSettings>,
     pub cache_bytes: usize,
     pub allow: Arc<AllowList>,
     pub ca_file: Option<PathBuf>,
@@ -136,20 +189,12 @@ const FLOOR: std::ops::RangeInclusive<Span> = Span::from_secs(1)..=Span::from_ho
 /// Shortest and longest wait of a synchronous create.
 const SYNC_BUDGET: std::ops::RangeInclusive<Span> = Span::from_millis(100)..=Span::from_secs(60);
 
-/// An address that may be bound while there is no access control.
+/// An address to listen on. Whether one that others can reach may be bound depends on who was let
+/// in, which the store knows: see `app`.
 fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr, BadSetting> {
     let bad = |message: String| BadSetting { key: key.to_owned(), message };
     let text = text.unwrap_or_else(|| default.to_owned());
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| bad(format!("expected an address such as `{default}`, got `{text}`")))?;
-    if !address.ip().is_loopback() {
-        return Err(bad(format!(
-            "`{address}` is reachable from outside and access control is not part of this version \
-             yet: bind a loopback address and put an authenticating proxy before it"
-        )));
-    }
-    Ok(address)
+    text.parse().map_err(|_| bad(format!("expected an address such as `{default}`, got `{text}`")))
 }
 
 /// The buffer's defaults with what is written over them.
@@ -205,6 +250,7 @@ impl Written {
             redis,
             hosts: self.server.hosts,
             data_dir: self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
+            tls: self.tls.check()?,
             cache_bytes: (cache_mib as usize) << 20,
             allow: Arc::new(allow),
             ca_file: self.push.ca_file,

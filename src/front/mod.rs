@@ -3,3 +3,5 @@
 pub mod dashboard;
 pub mod http;
 pub mod resp;
+mod stream;
+pub mod tls;

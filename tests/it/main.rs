@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
+mod access;
 mod bad_input;
 mod batches;
 mod beside;
@@ -32,4 +33,5 @@ mod slowloris;
 mod store;
 mod streams;
 mod sync;
+mod tls;
 mod world;

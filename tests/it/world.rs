@@ -60,6 +60,12 @@ impl Build {
         self
     }
 
+    /// With settings of its own.
+    pub fn configure(mut self, change: impl FnOnce(&mut Written)) -> Build {
+        change(&mut self.written);
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());
@@ -87,7 +93,7 @@ pub struct World {
     pub client: Client,
     /// Where the Redis protocol is spoken.
     pub redis: Option<std::net::SocketAddr>,
-    app: Option<App>,
+    pub app: Option<App>,
     /// Faults that would have ended a process.
     faults: Arc<Mutex<Vec<String>>>,
     written: Written,
@@ -147,6 +153,11 @@ impl World {
         let place = Place { data_dir: Some(self.data_dir()), config: None };
         let asked = tokio::task::spawn_blocking(move || place.ask(ask)).await;
         asked.expect("it does not panic")
+    }
+
+    /// Changes the settings of the next start.
+    pub fn configure(&mut self, change: impl FnOnce(&mut Written)) {
+        change(&mut self.written);
     }
 
     /// Stops in order: intake ends, what is out comes home.

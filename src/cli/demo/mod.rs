@@ -72,7 +72,7 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
             return exit::FAILED;
         }
     };
-    let base = format!("http://{}", app.http);
+    let base = app.addresses.http.clone();
     if let Err(refusal) = load::register(&app.appliance, agent).await {
         eprintln!("tidegate: {refusal}");
         app.stop().await;

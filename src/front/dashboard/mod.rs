@@ -10,6 +10,7 @@
 //! paths (never to `/v1`) and are answered with a redirect to the path in their `back` field.
 
 pub mod alerts;
+pub mod access;
 pub mod assets;
 pub mod batches;
 pub mod buffer;
@@ -38,7 +39,7 @@ pub mod text;
 pub mod workers;
 
 pub use serve::oops::{before_opening, dress};
-pub use serve::{asset_routes, routes};
+pub use serve::{PAGES, asset_routes, routes};
 
 #[cfg(test)]
 mod fixtures;

@@ -20,6 +20,8 @@ pub struct Shell {
     pub version: String,
     /// The address in use, for example `127.0.0.1:5440`.
     pub address: String,
+    /// Who is signed in; empty for nobody.
+    pub user: String,
     /// The moment of the snapshot that the page shows.
     pub now: Time,
     /// The page refreshes itself. False for later pages of a list and for answers to forms.
@@ -77,6 +79,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         NavItem::new("Outbox", "/outbox"),
         NavItem::new("Endpoints", "/endpoints"),
         NavItem::new("Alerts", "/alerts"),
+        NavItem::new("Settings", "/settings"),
         NavItem::new("Docs", "/docs"),
     ];
     for item in &mut items {

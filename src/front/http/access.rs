@@ -33,16 +33,16 @@ const LINES_MAX: usize = 200;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    name: String,
+    pub name: String,
     /// `admin`, `operator`, `producer`, `worker` or `viewer`.
-    role: String,
+    pub role: String,
     /// Only things of this org.
-    org: Option<String>,
+    pub org: Option<String>,
     /// Only things of envs of this name.
-    env: Option<String>,
+    pub env: Option<String>,
     /// So long from now, such as `90d`; for ever unless given.
     #[schema(value_type = Option<String>)]
-    expires_in: Option<Span>,
+    pub expires_in: Option<Span>,
 }
 
 impl CreateToken {

@@ -50,7 +50,10 @@ impl CallbackJson {
 /// Under which address the caller knows the appliance; only names that are ours get this far.
 fn base(front: &Front, headers: &HeaderMap) -> String {
     match headers.get(header::HOST).and_then(|host| host.to_str().ok()) {
-        Some(host) => format!("http://{host}"),
+        Some(host) => {
+            let scheme = front.about.address.split("://").next().unwrap_or("http");
+            format!("{scheme}://{host}")
+        }
         None => front.about.address.clone(),
     }
 }

@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::front::stream::Stream;
+use crate::front::tls::Tls;
 
 /// Name of the socket in the data directory.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -44,14 +44,15 @@ impl fmt::Display for Peer {
 /// Something that takes connections.
 #[derive(Debug)]
 pub enum Listening {
-    Port(TcpListener),
+    /// Behind TLS, if there is a certificate.
+    Port(TcpListener, Option<Tls>),
     /// With the user whose appliance it is.
     Local(UnixListener, u32),
 }
 
 impl From<TcpListener> for Listening {
     fn from(listener: TcpListener) -> Listening {
-        Listening::Port(listener)
+        Listening::Port(listener, None)
     }
 }
 
@@ -70,9 +71,17 @@ impl Listening {
         Ok(Listening::Local(listener, owner))
     }
 
+    /// What connections of it shake hands with.
+    pub fn tls(&self) -> Option<Tls> {
+        match self {
+            Listening::Port(_, tls) => tls.clone(),
+            Listening::Local(..) => None,
+        }
+    }
+
     pub async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Listening::Port(listener) => {
+            Listening::Port(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 // Answers are written whole; waiting to fill a packet only delays their last one.
                 // Fails only on a connection that is gone, which the first read will notice.
@@ -106,62 +115,5 @@ impl ShortPath {
     /// Good for as long as this value lives.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{ADMIN_SOCKET}", self.dir.as_raw_fd()))
-    }
-}
-
-/// One connection.
-#[derive(Debug)]
-pub enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// The same call on whatever it is.
-macro_rules! each {
-    ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream {
-            Stream::Tcp($inner) => $call,
-            Stream::Unix($inner) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, inner => inner.is_write_vectored())
     }
 }

@@ -33,8 +33,10 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
 
 use super::deadline::{AnswerBody, Phase, TimedBody, Watchdog, WatchedSocket};
-use super::listening::{Listening, Peer, Stream};
+use super::listening::{Listening, Peer};
 use crate::base::time::Span;
+use crate::front::stream::Stream;
+use crate::front::tls::Tls;
 use crate::model::refusal::{Code, Refusal};
 
 /// Bytes that hyper buffers per connection and direction; more of a head is never needed.
@@ -95,6 +97,7 @@ impl Default for Settings {
 #[derive(Debug)]
 struct Shared {
     http: http1::Builder,
+    tls: Option<Tls>,
     router: Router,
     head_limit: Duration,
     idle_limit: Duration,
@@ -120,6 +123,7 @@ pub async fn serve(
     let listening = listening.into();
     let shared = Arc::new(Shared {
         http: http_builder(&settings),
+        tls: listening.tls(),
         router,
         head_limit: settings.header_read_timeout.to_duration(),
         idle_limit: settings.idle_timeout.to_duration(),
@@ -182,8 +186,10 @@ async fn accept_all(
             tracing::warn!(connections_max, %peer, "all connections are in use, turning clients away");
         }
         if let Ok(permit) = turned_away.clone().try_acquire_owned() {
+            let tls = shared.tls.clone();
             tokio::spawn(async move {
-                let _ = timeout(TURN_AWAY_TIMEOUT, turn_away(stream)).await;
+                let told = async { turn_away(stream.secured(tls.as_ref()).await?).await };
+                let _ = timeout(TURN_AWAY_TIMEOUT, told).await;
                 drop(permit);
             });
         }
@@ -219,6 +225,12 @@ async fn accept(listening: &Listening) -> (Stream, Peer) {
 
 /// Serves one connection to its end.
 async fn converse(stream: Stream, peer: Peer, shared: Arc<Shared>, seat: OwnedSemaphorePermit) {
+    // The handshake has the time of a head: its client has said nothing yet either.
+    let secured = timeout(shared.head_limit, stream.secured(shared.tls.as_ref())).await;
+    let Ok(Ok(stream)) = secured else {
+        tracing::debug!(%peer, "no handshake");
+        return;
+    };
     let phase = Phase::default();
     let mut watchdog = Watchdog::new(phase.clone(), shared.head_limit, shared.idle_limit);
     let socket =

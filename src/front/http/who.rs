@@ -212,3 +212,6 @@ fn foreign(field: &str, bound: &Name) -> Refusal {
     Refusal::new(Code::Forbidden, format!("the token is bound to {field} `{bound}`"))
         .with_details(serde_json::json!({ "field": field }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -18,15 +17,18 @@ use super::door::{Door, loading};
 use super::encode::encode;
 use super::frame::Decoder;
 use super::multi::{Multi, Queued};
+use super::needs::barred;
 use super::parse::{Scope, Wrong, parse};
 use super::reply::Reply;
 use super::request::{Request, is_word};
 use super::session::Session;
 use super::socket::Socket;
 use super::writer::{Protocol, Writer};
+use crate::appliance::caller::as_caller;
 use crate::appliance::presence::Places;
 use crate::appliance::requests::{Answers, Command, unknown_outcome};
 use crate::base::time::Stopwatch;
+use crate::front::stream::Stream;
 
 mod steps;
 #[cfg(test)]
@@ -41,7 +43,7 @@ const LONG_ANSWERS_MAX: usize = 8;
 const OUT_BYTES: usize = 256 * 1_024;
 
 /// Serves a client until it goes, breaks the protocol, or the server stops.
-pub async fn serve(stream: TcpStream, address: String, door: Arc<Door>, stop: CancellationToken) {
+pub async fn serve(stream: Stream, address: String, door: Arc<Door>, stop: CancellationToken) {
     let session = Session::new(door.next_id(), address.clone(), &door);
     door.note(&session);
     let _listed = Listed { door: &door, id: session.id };
@@ -139,6 +141,7 @@ impl Connection {
     async fn turn(&mut self) -> Result<bool, End> {
         let mut group = Group::default();
         let mut count = 0;
+        self.session.look_again(&self.door);
         while count < PIPELINE_MAX && !self.session.closing {
             let request = match self.decoder.decode(&mut self.socket.input) {
                 Ok(Some(request)) => request,
@@ -165,6 +168,7 @@ impl Connection {
             request = request.detached();
         }
         let asked = match parse(&request, scope) {
+            Ok(_) | Err(Wrong::WhenDone(_)) if self.is_barred(&request, group) => return Ok(()),
             Ok(asked) => asked,
             Err(_) if is_word(&request.name, "POST") || is_word(&request.name, "HOST:") => {
                 return Err(End::Foreign);
@@ -208,7 +212,8 @@ impl Connection {
                 }
                 "FLUSHALL" | "FLUSHDB" => {
                     self.finish(std::mem::take(group)).await?;
-                    let reply = self.flush_keys(&request).await;
+                    let caller = Arc::new(self.session.caller(request.word().as_str()));
+                    let reply = as_caller(caller, self.flush_keys(&request)).await;
                     self.reply(&reply);
                 }
                 word => {
@@ -222,6 +227,19 @@ impl Connection {
             },
         }
         Ok(())
+    }
+
+    /// Tells a client that may not do so; within a transaction that spoils all of it.
+    fn is_barred(&mut self, request: &Request, group: &mut Group) -> bool {
+        if !self.door.wants_proof() {
+            return false;
+        }
+        let Some(reply) = barred(request, self.session.who.as_deref()) else { return false };
+        if let Some(multi) = &mut self.session.multi {
+            multi.spoil();
+        }
+        group.slots.push_back(Slot::Ready(reply, self.session.protocol));
+        true
     }
 
     /// Whether a request may stay for long: then it must not hold on to the buffer it came in.

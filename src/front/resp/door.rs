@@ -12,10 +12,13 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::appliance::Appliance;
 use crate::base::time::{Clock, Span, Time};
+use crate::front::tls::Tls;
 
 /// What a client may do to the server.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What connections shake hands with first, if there is a certificate.
+    pub tls: Option<Tls>,
     /// Open connections; those above are told so and closed.
     pub connections_max: usize,
     pub limits: Limits,
@@ -32,6 +35,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            tls: None,
             connections_max: 10_000,
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
@@ -85,6 +89,11 @@ impl Door {
     /// `None` while the store is being opened.
     pub fn appliance(&self) -> Option<&Appliance> {
         self.appliance.get()
+    }
+
+    /// Whether clients have to say who they are.
+    pub fn wants_proof(&self) -> bool {
+        self.appliance().is_some_and(Appliance::is_set_up)
     }
 
     pub fn now(&self) -> Time {

@@ -5,6 +5,8 @@
 //! is `asked` of them, `encode` turns answers of the store into replies, `reply` is any other
 //! answer, and `writer` how both look on the wire. None of them waits, or knows a socket.
 //!
+//! `needs` says which role each command takes.
+//!
 //! Around them: `server` takes connections, `connection` serves one over its `socket`, with what
 //! its `session` knows and the `multi` that it queues; `door` is what all of them share.
 
@@ -16,6 +18,7 @@ pub mod frame;
 mod info;
 pub mod inline;
 mod multi;
+mod needs;
 pub mod number;
 mod parse;
 pub mod reply;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::door::Door;
+use crate::front::stream::Stream;
 
 #[cfg(test)]
 mod tests;
@@ -69,9 +70,11 @@ async fn accept_all(
                 tracing::warn!(connections_max, "all connections are in use: clients turned away");
             }
             if let Ok(permit) = turned_away.clone().try_acquire_owned() {
+                let door = door.clone();
                 tokio::spawn(async move {
+                    let told = async { turn_away(secured(socket, &door).await?).await };
                     // Whether it heard so or not, it is closed now.
-                    let _ = timeout(TURN_AWAY_TIMEOUT, turn_away(socket)).await;
+                    let _ = timeout(TURN_AWAY_TIMEOUT, told).await;
                     drop(permit);
                 });
             }
@@ -84,14 +87,27 @@ async fn accept_all(
         // Tokens of its own: thousands of connections would wait for the locks of common ones.
         let (door, stop, cut) = (door.clone(), stop.child_token(), cut.child_token());
         connections.spawn(async move {
+            let serving = async {
+                match timeout(door.settings.request_timeout, secured(socket, &door)).await {
+                    Ok(Ok(stream)) => {
+                        connection::serve(stream, address.to_string(), door, stop).await;
+                    }
+                    _ => tracing::debug!(client = %address, "no handshake"),
+                }
+            };
             tokio::select! {
                 biased;
-                () = connection::serve(socket, address.to_string(), door, stop) => {}
+                () = serving => {}
                 () = cut.cancelled_owned() => {}
             }
             drop(permit);
         });
     }
+}
+
+/// Behind TLS, where there is a certificate.
+async fn secured(socket: TcpStream, door: &Door) -> io::Result<Stream> {
+    Stream::Tcp(socket).secured(door.settings.tls.as_ref()).await
 }
 
 /// Replies go out at once, and a peer that vanished without a word is noticed.
@@ -104,7 +120,7 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
 }
 
 /// Tells a client that there is no room.
-async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+async fn turn_away(mut socket: Stream) -> io::Result<()> {
     socket.write_all(TOO_MANY).await?;
     socket.shutdown().await?;
     // Closing over unread bytes resets the connection, and a reset may overtake the reply.

@@ -11,9 +11,13 @@ use super::number;
 use super::reply::Reply;
 use super::request::{Request, Word, is_word};
 use super::writer::Protocol;
+use crate::appliance::access::hash_of;
+use crate::appliance::caller::Caller;
 use crate::appliance::presence::Places;
 use crate::base::glob;
 use crate::base::time::Time;
+use crate::model::access::{SecretHash, Who};
+use crate::model::refusal::Code;
 use crate::model::stream::DATABASES;
 
 /// Longest name of a client or its library, in bytes.
@@ -32,6 +36,10 @@ pub struct Session {
     pub name: Bytes,
     pub library: (Bytes, Bytes),
     pub multi: Option<Multi>,
+    /// Who it is, once that was proven; nobody asks while everyone may do everything.
+    pub who: Option<Arc<Who>>,
+    /// Hash of the token that proved it.
+    proof: Option<SecretHash>,
     pub since: Time,
     /// The consumers that it reads as, from the first such read on.
     pub places: Option<Places>,
@@ -49,6 +57,8 @@ impl Session {
             name: Bytes::new(),
             library: (Bytes::new(), Bytes::new()),
             multi: None,
+            who: None,
+            proof: None,
             since: door.now(),
             places: None,
             closing: false,
@@ -82,8 +92,8 @@ impl Session {
             },
             "ECHO" => Reply::bulk(Bytes::copy_from_slice(&args[0])),
             "SELECT" => self.select(&args[0]),
-            "HELLO" => self.hello(args),
-            "AUTH" => auth(args),
+            "HELLO" => self.hello(args, door),
+            "AUTH" => self.auth(args, door),
             "CLIENT" => self.client(request, door),
             "QUIT" => {
                 self.closing = true;
@@ -94,6 +104,7 @@ impl Session {
                 self.db = 0;
                 self.protocol = Protocol::Resp2;
                 self.name = Bytes::new();
+                (self.who, self.proof) = (None, None);
                 Reply::Simple("RESET")
             }
             "COMMAND" => command(request),
@@ -126,7 +137,7 @@ impl Session {
         }
     }
 
-    fn hello(&mut self, args: &[Bytes]) -> Reply {
+    fn hello(&mut self, args: &[Bytes], door: &Door) -> Reply {
         let mut protocol = self.protocol;
         let mut rest = args;
         if let [version, behind @ ..] = args {
@@ -140,11 +151,13 @@ impl Session {
             rest = behind;
         }
         let mut name = None;
+        let mut who = None;
         while let [word, behind @ ..] = rest {
             rest = match behind {
-                [user, _, behind @ ..] if is_word(word, "AUTH") => {
-                    if !is_known(user) {
-                        return Reply::error(WRONG_PASSWORD);
+                [user, password, behind @ ..] if is_word(word, "AUTH") => {
+                    match self.proven(user, password, door) {
+                        Ok(proven) => who = proven,
+                        Err(reply) => return reply,
                     }
                     behind
                 }
@@ -163,7 +176,17 @@ impl Session {
                 }
             };
         }
+        if who.is_none() && self.who.is_none() && door.wants_proof() {
+            return Reply::error(
+                "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
+                 HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and \
+                 select the RESP protocol version at the same time",
+            );
+        }
         self.protocol = protocol;
+        if let Some((proven, proof)) = who {
+            (self.who, self.proof) = (Some(proven), Some(proof));
+        }
         if let Some(name) = name {
             self.name = name;
         }
@@ -176,6 +199,72 @@ impl Session {
             ("role", Reply::text("master")),
             ("modules", Reply::EMPTY),
         ])
+    }
+
+    /// The caller whose token this is. Any user name goes with it: tokens have names of their own.
+    /// While everyone may do everything there is nothing to prove.
+    fn proven(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        door: &Door,
+    ) -> Result<Option<(Arc<Who>, SecretHash)>, Reply> {
+        if !door.wants_proof() {
+            return match (is_default(user), door.appliance()) {
+                (true, _) => Ok(None),
+                (false, Some(_)) => Err(Reply::error(WRONG_PASSWORD)),
+                // Nobody knows yet: a wrong password would send the client away for good.
+                (false, None) => Err(super::door::loading()),
+            };
+        }
+        let Some(appliance) = door.appliance() else { return Err(super::door::loading()) };
+        let token = String::from_utf8_lossy(password);
+        let found = appliance.of_token(&token, &self.host());
+        found.map(|who| Some((who, hash_of(&token)))).map_err(|refusal| match refusal.code {
+            Code::LimitAttempts => Reply::error(format!("ERR {}", refusal.message)),
+            _ => Reply::error(WRONG_PASSWORD),
+        })
+    }
+
+    fn auth(&mut self, args: &[Bytes], door: &Door) -> Reply {
+        let proven = match args {
+            [_] if !door.wants_proof() => {
+                return Reply::error(
+                    "ERR AUTH <password> called without any password configured for the default \
+                     user. Are you sure your configuration is correct?",
+                );
+            }
+            [password] => self.proven(b"default", password, door),
+            [user, password] => self.proven(user, password, door),
+            _ => return Reply::error("ERR syntax error"),
+        };
+        match proven {
+            Ok(Some((who, proof))) => {
+                (self.who, self.proof) = (Some(who), Some(proof));
+                Reply::OK
+            }
+            Ok(None) => Reply::OK,
+            Err(reply) => reply,
+        }
+    }
+
+    /// Looks again who it is: its token may have been revoked since.
+    pub fn look_again(&mut self, door: &Door) {
+        if let (Some(proof), Some(appliance)) = (&self.proof, door.appliance()) {
+            self.who = appliance.of_proof(proof);
+        }
+    }
+
+    /// The address of the client without its port: what guesses are counted by.
+    fn host(&self) -> String {
+        let address = self.address.parse::<std::net::SocketAddr>();
+        address.map_or_else(|_| self.address.clone(), |at| at.ip().to_canonical().to_string())
+    }
+
+    /// The caller as the audit log tells of it.
+    pub fn caller(&self, action: &str) -> Caller {
+        let who = self.who.clone().unwrap_or_else(|| Arc::new(Who::anyone()));
+        Caller::told(who, action.to_owned(), format!("database {}", self.db), self.host())
     }
 
     fn client(&mut self, request: &Request, door: &Arc<Door>) -> Reply {
@@ -236,22 +325,9 @@ fn bad_client_name() -> Reply {
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
-/// There is one user, and without access control any password is as good as none.
-fn is_known(user: &[u8]) -> bool {
+/// The one user that is there while there is no password.
+fn is_default(user: &[u8]) -> bool {
     user == b"default"
-}
-
-/// Access control is not configured, so there is no password to know.
-fn auth(args: &[Bytes]) -> Reply {
-    match args {
-        [_] => Reply::error(
-            "ERR AUTH <password> called without any password configured for the default user. \
-             Are you sure your configuration is correct?",
-        ),
-        [user, _] if is_known(user) => Reply::OK,
-        [_, _] => Reply::error(WRONG_PASSWORD),
-        _ => Reply::error("ERR syntax error"),
-    }
 }
 
 fn command(request: &Request) -> Reply {

@@ -7,14 +7,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+
+use crate::front::stream::Stream;
 
 /// Bytes that are read ahead while the connection is busy: with a reader that waits, or with a
 /// client that does not read.
@@ -29,7 +30,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     pub input: BytesMut,
     pub output: BytesMut,
     /// How long a client may take nothing of its replies.
@@ -37,7 +38,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, write_stall_timeout: Duration) -> Socket {
+    pub fn new(stream: Stream, write_stall_timeout: Duration) -> Socket {
         Socket { stream, input: BytesMut::new(), output: BytesMut::new(), write_stall_timeout }
     }
 
@@ -85,31 +86,38 @@ impl Socket {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.output.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.until_writable().await?;
+                    let written = self.write_some().await?;
+                    self.output.advance(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         self.output.clear();
-        Ok(())
+        // Under TLS the last record may still wait to be sent; elsewhere there is nothing to do.
+        timeout(self.write_stall_timeout, self.stream.flush()).await.map_err(stalled)?
     }
 
-    /// Waits until something can be written, and reads ahead meanwhile.
-    async fn until_writable(&mut self) -> io::Result<()> {
+    /// Writes something once that is possible, and reads ahead meanwhile.
+    async fn write_some(&mut self) -> io::Result<usize> {
         // What its client has said when it says no more is still answered: it may be listening.
         let (mut open, stall) = (true, self.write_stall_timeout);
-        let writable = poll_fn(|cx| {
+        let written = poll_fn(|cx| {
+            if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                return Poll::Ready(match written? {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    written => Ok(written),
+                });
+            }
             while open && self.input.len() < AHEAD_BYTES_MAX {
                 match self.poll_fill(AHEAD_BYTES, cx) {
                     Poll::Ready(read) => open = read? > 0,
                     Poll::Pending => break,
                 }
             }
-            Poll::Ready(ready!(self.stream.poll_write_ready(cx)))
+            Poll::Pending
         });
-        let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
-        timeout(stall, writable).await.map_err(stalled)?
+        timeout(stall, written).await.map_err(stalled)?
     }
 
     /// Closes the connection such that what was written arrives.
@@ -129,4 +137,8 @@ impl Socket {
         // Whatever goes wrong, the connection ends now.
         let _ = timeout(LINGER, lingering).await;
     }
+}
+
+fn stalled(_: tokio::time::error::Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }

@@ -1,5 +1,6 @@
 //! What every page must know first: is anything wrong, and the frame that says so.
 
+use crate::appliance::caller;
 use crate::appliance::outbox::EndpointView;
 use crate::appliance::overview::OutboxFigures;
 use crate::base::time::Time;
@@ -9,8 +10,9 @@ use crate::front::dashboard::text;
 use crate::front::http::outbox::scope_text;
 use crate::front::http::state::Front;
 use crate::model::alert::{Alert, Severity};
+use crate::model::access::{Known, Who};
 use crate::model::delivery::Pause;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Class, Refusal};
 
 use super::counted;
 
@@ -53,6 +55,7 @@ impl Look {
         shell.now = self.now;
         shell.live = true;
         shell.here = here;
+        shell.user = signed_in_as();
         for item in &mut shell.nav {
             item.alerts = match item.href.as_str() {
                 "/buffer" => self.buffer_dead as u64,
@@ -129,6 +132,20 @@ impl Look {
         }
         banners
     }
+}
+
+/// The user who looks; tokens and the open door have no name to show.
+fn signed_in_as() -> String {
+    let caller = caller::current().map(|caller| caller.who.clone());
+    match caller.as_deref() {
+        Some(Who { known: Known::User(name), .. }) => name.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Whether a refusal is about what was typed: then it is shown beside the form.
+pub fn inner_form(refusal: &Refusal) -> bool {
+    matches!(refusal.code.class(), Class::Invalid | Class::Conflict | Class::NotAllowed)
 }
 
 /// A frame that needs no store.

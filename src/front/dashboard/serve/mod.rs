@@ -27,7 +27,9 @@ mod overview;
 mod run;
 mod runs;
 mod schedules;
+mod settings;
 mod sharded;
+mod sign_in;
 mod stream;
 mod streams;
 #[cfg(test)]
@@ -68,7 +70,8 @@ const fn form(path: &'static str, handler: fn() -> MethodRouter<Front>) -> Page 
 }
 
 impl Page {
-    const fn for_(mut self, needs: Needs) -> Page {
+    /// For others than it looks.
+    const fn to(mut self, needs: Needs) -> Page {
         self.needs = needs;
         self
     }
@@ -120,6 +123,20 @@ pub const PAGES: &[Page] = &[
     form("/alerts/silences", || post(alerts::silence)),
     form("/alerts/silences/{id}/end", || post(alerts::end_silence)),
     page("/docs", || get(docs::show)),
+    page("/login", || get(sign_in::login)).to(Needs::Nothing),
+    form("/login", || post(sign_in::sign_in)).to(Needs::Nothing),
+    form("/sign-out", || post(sign_in::sign_out)).to(Needs::Nothing),
+    page("/setup", || get(sign_in::set_up)).to(Needs::Nothing),
+    form("/setup", || post(sign_in::make_admin)).to(Needs::Nothing),
+    page("/settings", || get(settings::about)),
+    page("/settings/tokens", || get(settings::tokens)).to(Needs::Administer),
+    form("/settings/tokens", || post(settings::create_token)).to(Needs::Administer),
+    form("/settings/tokens/{id}/revoke", || post(settings::revoke_token)).to(Needs::Administer),
+    page("/settings/users", || get(settings::users)).to(Needs::Administer),
+    form("/settings/users", || post(settings::add_user)).to(Needs::Administer),
+    form("/settings/users/{name}/password", || post(settings::set_password)).to(Needs::Administer),
+    form("/settings/users/{name}/remove", || post(settings::remove_user)).to(Needs::Administer),
+    page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
 
 /// All pages behind their gates, and the files beside them.

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, header};
 
 use super::html;
@@ -10,8 +10,9 @@ use super::look::{Look, bare};
 use crate::front::dashboard::error::ErrorPage;
 use crate::front::dashboard::parts::Link;
 use crate::front::dashboard::shell::Shell;
+use crate::front::dashboard::text;
 use crate::front::http::state::Front;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Code, Refusal};
 
 /// Stands on the answers of page paths: they are pages whatever the client says that it accepts.
 #[derive(Clone, Copy)]
@@ -29,13 +30,18 @@ pub async fn dress(State(front): State<Front>, request: Request, next: Next) -> 
     if is_api(path) {
         return next.run(request).await;
     }
-    let path = path.to_owned();
+    let (path, asked) = (path.to_owned(), request.uri().clone());
+    let looks = request.method() == http::Method::GET;
     let reads_pages = accepts_pages(request.headers());
     let mut response = next.run(request).await;
     if !reads_pages && response.extensions().get::<OfPage>().is_none() {
         return response;
     }
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
+    if refusal.code == Code::Unauthorized && reads_pages && looks {
+        let asked = asked.path_and_query().map_or("/", |asked| asked.as_str());
+        return Redirect::to(&text::link("/login", &[("back", asked)])).into_response();
+    }
     let title = ErrorPage::title_of(refusal.code.class().http_status());
     // A store that cannot be read refuses the frame too: the page then comes in a bare one.
     let shell = match Look::take(&front) {

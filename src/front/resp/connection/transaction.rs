@@ -1,9 +1,11 @@
 //! MULTI to EXEC: what is queued, and how it is done.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::steps::flushed;
 use super::{Connection, End, Group, Slot, help};
+use crate::appliance::caller::as_caller;
 use crate::appliance::requests::Command;
 use crate::front::resp::asked::{Ask, Asked, Shape};
 use crate::front::resp::encode::words;
@@ -62,7 +64,12 @@ impl Connection {
                 Queued::Ready(reply) => Slot::Ready(reply, protocol),
             });
         }
-        let answers = self.ask(commands, true).await;
+        let flushes = commands.iter().any(|command| matches!(command, Command::Flush { .. }));
+        let asked = self.ask(commands, true);
+        let answers = match flushes {
+            true => as_caller(Arc::new(self.session.caller("EXEC of FLUSHDB")), asked).await,
+            false => asked.await,
+        };
         if let Some(refusal) = turned_away(&answers) {
             (self.session.db, self.session.protocol) = multi.before;
             let why = words(refusal, &Shape::Plain);
