@@ -100,6 +100,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
             retention: settings.retention,
+            backup: settings.backup,
             ..appliance::Settings::default()
         },
         on_fault,
@@ -130,6 +131,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::jobs::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::retain::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::backup::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::drain::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::batches::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::shards::run(appliance.clone(), stop.clone())),

@@ -4,6 +4,7 @@
 //! engine's handle. Writes are acts of the ledger sent to the writer; reads are questions over a
 //! snapshot. Nothing here knows of HTTP, frames or templates.
 
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
@@ -65,6 +66,7 @@ pub struct Parts {
     shards_wake: Notify,
     kept: retention::Kept,
     jobs: jobs::Wake,
+    backups: backups::Desk,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -81,6 +83,7 @@ pub struct Settings {
     pub buffer: BufferSettings,
     /// How long things are kept that are over.
     pub retention: Retention,
+    pub backup: backups::BackupSettings,
 }
 
 impl Default for Settings {
@@ -90,6 +93,7 @@ impl Default for Settings {
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
             retention: Retention::default(),
+            backup: backups::BackupSettings::default(),
         }
     }
 }
@@ -110,7 +114,7 @@ impl Appliance {
         gate: buffer_settings::GateKeeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let (kept, jobs) = Default::default();
+        let (kept, jobs, backups) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -122,6 +126,7 @@ impl Appliance {
             shards_wake,
             kept,
             jobs,
+            backups,
         }))
     }
 
@@ -141,6 +146,10 @@ impl Appliance {
     /// Which consumers have a connection open.
     pub fn presence(&self) -> &Arc<presence::Presence> {
         &self.presence
+    }
+
+    fn desk(&self) -> &backups::Desk {
+        &self.backups
     }
 
     /// Wakes the duty of bulk jobs.

@@ -1,10 +1,15 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
+pub mod backup;
+pub mod bar;
 pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod exit;
+pub mod restore;
+pub mod running;
 pub mod serve;
+pub mod verify;
 
 use std::path::PathBuf;
 
@@ -29,6 +34,14 @@ enum Verb {
     Demo(demo::Demo),
     /// Measure this machine.
     Bench(bench::Bench),
+    /// Write a backup of a running appliance or a stopped one.
+    Backup(backup::Backup),
+    /// Make a directory of data out of a backup.
+    Restore(restore::Restore),
+    /// Check a backup, or the directory of a stopped appliance.
+    Verify(verify::Verify),
+    /// Give room back that the store of a stopped appliance does not need.
+    Compact(restore::Compact),
     /// Check the settings and end.
     Check(check::Check),
     /// Print the version.
@@ -82,6 +95,10 @@ pub fn run() -> i32 {
         Verb::Serve(verb) => verb.run(),
         Verb::Demo(verb) => verb.run(),
         Verb::Bench(verb) => verb.run(),
+        Verb::Backup(verb) => verb.run(),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Verify(verb) => verb.run(),
+        Verb::Compact(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
         Verb::Version(verb) => verb.run(),
     }

@@ -4,6 +4,7 @@
 //! `ask` holds the read-only questions, over any [`Rows`](crate::store::rows::Rows).
 
 pub mod ask;
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod fleet;
@@ -16,6 +17,7 @@ pub mod schedules;
 pub mod shards;
 pub mod streams;
 pub mod tasks;
+pub mod verify;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,6 +1,7 @@
 //! Floor 1: what things are and how they may change. No store, no I/O, no clock.
 
 pub mod address;
+pub mod backup;
 pub mod batch;
 pub mod breaker;
 pub mod buffer;

@@ -7,6 +7,7 @@
 //! kind of row.
 
 mod apply;
+pub mod backup;
 pub mod changes;
 pub mod codec;
 pub mod disk;
@@ -19,6 +20,7 @@ pub mod memory;
 mod merged;
 pub mod open;
 mod recent;
+pub mod restore;
 pub mod rows;
 pub mod tables;
 #[cfg(test)]

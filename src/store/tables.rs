@@ -74,6 +74,7 @@
 //! | ScheduleRound | schedule id, round id | a window that was begun or skipped, or a run by hand; counts | the last 20 |
 //! | ScheduleSlot | schedule id, round id, org | the run or sharded run that the org got, or why none | with its round |
 //! | ScheduleTombstone | name | which windows a deleted schedule had dealt with, when | 30 days, or until one of its name |
+//! | Backup | id | a backup that was written or failed, and when it was verified | the last 100 |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -163,6 +164,7 @@ tables! {
     ScheduleRound = 77,
     ScheduleSlot = 78,
     ScheduleTombstone = 79,
+    Backup = 115,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

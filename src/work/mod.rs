@@ -1,5 +1,6 @@
 //! Floor 5, the duties: what Tidegate does by itself, without being asked.
 
+pub mod backup;
 pub mod batches;
 pub mod dispatch;
 pub mod drain;

@@ -1,5 +1,6 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
+pub mod admin_backups;
 pub mod batches;
 pub mod batches_create;
 pub mod body;

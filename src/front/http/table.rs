@@ -1,6 +1,7 @@
 //! Every operation of the API: method, path, what it does, what it takes and answers, and who
 //! handles it.
 
+mod backups;
 mod batches;
 mod buffer;
 mod jobs;
@@ -90,10 +91,15 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Workers that read streams: a type of workers is called as its stream, a worker as its consumer.",
     ),
     ("monitor", "Monitor", "How the appliance is doing."),
+    (
+        "backups",
+        "Backups",
+        "One file that holds everything as it was at one moment, with checksums; `tidegate restore` makes a directory of it.",
+    ),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 8] = [
+const PARTS: [&[Operation]; 9] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -102,6 +108,7 @@ const PARTS: [&[Operation]; 8] = [
     jobs::JOBS,
     streams::STREAMS,
     buffer::BUFFER,
+    backups::BACKUPS,
 ];
 
 /// Every operation.

@@ -6,6 +6,7 @@
 //! teach it to read the old bytes, and write a new file beside the old ones with
 //! `TIDEGATE_GOLDEN=format-1-b cargo test --lib golden`.
 
+mod backup;
 mod batch;
 mod buffer;
 mod fleet;
@@ -40,7 +41,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-f";
+const NEWEST: &str = "format-1-g";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -52,6 +53,8 @@ const BUFFER_SINCE: &str = "format-1-d";
 const BATCHES_SINCE: &str = "format-1-e";
 /// The first file that holds schedules.
 const SCHEDULES_SINCE: &str = "format-1-f";
+/// The first file that holds a backup.
+const BACKUPS_SINCE: &str = "format-1-g";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -262,6 +265,7 @@ fn written() -> Memory {
     shards::write(&mut tx);
     keep::write(&mut tx);
     schedules::write(&mut tx);
+    backup::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -326,6 +330,9 @@ fn golden_rows_of_every_age_are_readable() {
         }
         if path.file_name().unwrap() >= SCHEDULES_SINCE {
             schedules::check(&memory);
+        }
+        if path.file_name().unwrap() >= BACKUPS_SINCE {
+            backup::check(&memory);
         }
         ages += 1;
     }

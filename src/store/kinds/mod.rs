@@ -1,6 +1,7 @@
 //! One file per kind of row: its key, its bytes, and the value that the floors above see.
 
 pub mod attempt;
+pub mod backup;
 pub mod batch;
 pub mod buffer_settings;
 pub mod buffer_sweep;
