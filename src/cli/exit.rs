@@ -36,15 +36,8 @@ pub fn of_open(error: &OpenError) -> i32 {
         OpenError::Locked(_) => LOCKED,
         OpenError::Newer { .. } | OpenError::Store { fault: Fault::Newer(_), .. } => NEWER_DATA,
         OpenError::NotOurs { .. } => BAD_CONFIGURATION,
-        OpenError::Directory { .. } | OpenError::Store { .. } => FAILED,
-    }
-}
-
-/// The same where the question was whether it is whole.
-pub fn of_verified(error: &OpenError) -> i32 {
-    match error {
         OpenError::Store { fault: Fault::Corrupt(_), .. } => VERIFICATION_FAILED,
-        other => of_open(other),
+        OpenError::Directory { .. } | OpenError::Upgrade { .. } | OpenError::Store { .. } => FAILED,
     }
 }
 

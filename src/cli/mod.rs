@@ -5,15 +5,19 @@ pub mod bar;
 pub mod bench;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
+pub mod paper;
 pub mod restore;
 pub mod running;
 pub mod serve;
+pub mod status;
+pub mod systemd;
 pub mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::load::load;
 use crate::config::settings::{BadSetting, Settings};
@@ -42,8 +46,15 @@ enum Verb {
     Verify(verify::Verify),
     /// Give room back that the store of a stopped appliance does not need.
     Compact(restore::Compact),
+    /// Show how a running appliance is doing.
+    Status(status::Status),
+    /// Check this machine, the directory and the agents.
+    Doctor(doctor::Doctor),
     /// Check the settings and end.
     Check(check::Check),
+    /// Write manual pages and shell completions.
+    #[command(hide = true)]
+    Paper(paper::Paper),
     /// Print the version.
     Version(check::Version),
 }
@@ -99,7 +110,10 @@ pub fn run() -> i32 {
         Verb::Restore(verb) => verb.run(),
         Verb::Verify(verb) => verb.run(),
         Verb::Compact(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(),
+        Verb::Doctor(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Paper(verb) => verb.run(Arguments::command()),
         Verb::Version(verb) => verb.run(),
     }
 }

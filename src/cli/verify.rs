@@ -68,7 +68,7 @@ fn look_at_file(path: &Path) -> Result<(Summary, Report), Failure> {
 }
 
 fn look_at_dir(dir: &Path) -> Result<Report, Failure> {
-    let failed = |error: OpenError| Failure::new(exit::of_verified(&error), error);
+    let failed = |error: OpenError| Failure::new(exit::of_open(&error), error);
     if !dir.join(crate::store::open::STORE_FILE).exists() {
         let what = format!("the directory `{}` holds no store", dir.display());
         return Err(Failure::new(exit::FAILED, what));

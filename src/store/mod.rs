@@ -26,4 +26,5 @@ pub mod tables;
 #[cfg(test)]
 mod testing;
 pub mod tx;
+mod upgrade;
 mod view;

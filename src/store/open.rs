@@ -14,13 +14,16 @@ use redb::Database;
 use redb::backends::FileBackend;
 
 use crate::base::entropy::Entropy;
+use crate::base::time::{Clock, SystemClock};
 
+use super::backup::BackupError;
 use super::changes::Changes;
 use super::disk::{Disk, Files, Hands, JournalFile, fault, io_fault};
 use super::fault::Fault;
 use super::key::Key;
 use super::rows::Rows;
 use super::tables::{FORMAT, Table};
+use super::upgrade::{STEPS, upgrade};
 
 pub const STORE_FILE: &str = "tidegate.redb";
 pub const JOURNAL_FILE: &str = "tidegate.journal";
@@ -67,6 +70,8 @@ pub enum OpenError {
     Newer { dir: PathBuf, found: u32 },
     #[error("the data directory `{dir}` cannot be used: {source}")]
     Directory { dir: PathBuf, source: io::Error },
+    #[error("the data in `{dir}` of format {found} cannot be upgraded to {FORMAT}: {error}")]
+    Upgrade { dir: PathBuf, found: u32, error: BackupError },
     #[error("the store in `{dir}` cannot be opened: {fault}")]
     Store { dir: PathBuf, fault: Fault },
 }
@@ -107,7 +112,12 @@ pub fn open_dir(
         Some(found) if found > FORMAT => {
             return Err(OpenError::Newer { dir: dir.to_owned(), found });
         }
-        Some(_) => {}
+        Some(FORMAT) => {}
+        Some(found) => {
+            tracing::warn!(found, format = FORMAT, "the data is of an older format: upgrading it");
+            upgrade(&disk, dir, found, STEPS, SystemClock.now(), put_format)
+                .map_err(|error| OpenError::Upgrade { dir: dir.to_owned(), found, error })?;
+        }
         None => return Err(broken(Fault::Corrupt("it has no format number".to_owned()))),
     }
     Ok(DataDir { disk: Arc::new(disk), path: dir.to_owned(), _lock: lock })
@@ -273,8 +283,12 @@ pub fn format_in(rows: &dyn Rows) -> Result<Option<u32>, Fault> {
 /// Marks a fresh store with the format of this binary.
 pub fn write_format(disk: &Disk) -> Result<(), Fault> {
     let mut changes = Changes::default();
-    changes.rows.insert(format_key().into_bytes(), Some(FORMAT.to_le_bytes().to_vec()));
+    put_format(&mut changes, FORMAT);
     disk.commit(changes)
+}
+
+pub(super) fn put_format(changes: &mut Changes, format: u32) {
+    changes.rows.insert(format_key().into_bytes(), Some(format.to_le_bytes().to_vec()));
 }
 
 #[cfg(test)]

@@ -129,9 +129,16 @@ async fn command_line_backs_up_running_and_stopped() {
         assert_eq!((&running["tables"]["Run"], &running["digest"]), (&json!(20), &told["digest"]));
         let left = std::fs::read_dir(data.join("backups")).unwrap().count();
         assert_eq!(left, 0, "the copy is the only one");
+        let status = tidegate(&["status", "--data-dir", text(&data), "--json"]);
+        assert_eq!((status.0, &status.1["runs"]["queued"]), (0, &json!(20)), "{status:?}");
+        assert!(status.1["backup"]["last_at"].is_string(), "{status:?}");
+        let doctor = tidegate(&["doctor", "--data-dir", text(&data), "--json"]);
+        assert!(doctor.1["checks"].as_array().is_some_and(|all| all.len() > 7), "{doctor:?}");
         let locked = tidegate(&["verify", text(&data)]);
         assert_eq!(locked.0, 4, "{locked:?}");
         assert_eq!(process.terminate(), 0);
+        let status = tidegate(&["status", "--data-dir", text(&data)]);
+        assert!(status.0 == 1 && status.2.contains("is it running?"), "{status:?}");
         let (stopped, _) = back_up("stopped.tidegate");
         assert_eq!(stopped["tables"]["Run"], 20);
         let taken = dir.path().join("stopped.tidegate");

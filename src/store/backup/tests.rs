@@ -203,3 +203,20 @@ fn drafts_of_the_dead_are_removed() {
     let left = ["a.tidegate", "b.tidegate.part", "notes.part"].map(|n| dir.path().join(n).exists());
     assert_eq!(left, [true, false, true]);
 }
+
+/// Backups of every age, made once and never edited: whatever lies there is read for ever.
+#[test]
+fn stored_backups_of_every_age_are_readable() {
+    let folder = Path::new("data/backups");
+    if let Ok(name) = std::env::var("TIDEGATE_STORED_BACKUP") {
+        let few = memory((0..100_u8).map(|n| (vec![2, n], vec![n; 20])));
+        create(&few, &stamp(), &folder.join(name), &mut |_| Ok(())).unwrap();
+    }
+    let files = list_files(folder).unwrap();
+    assert!(!files.is_empty());
+    for (name, _) in files {
+        let (rows, summary) = read(&folder.join(&name)).unwrap();
+        let expected: Vec<Row> = (0..100_u8).map(|n| (vec![2, n], vec![n; 20])).collect();
+        assert_eq!((rows, summary.stamp), (expected, stamp()), "{name}");
+    }
+}
