@@ -31,7 +31,7 @@ const RESERVE_BYTES: u64 = 16 << 20;
 /// Blocks between two looks at the room that is left.
 const BLOCKS_PER_LOOK: u64 = 16;
 /// While others write, so many times as long as a block took is left to them, up to a bound.
-const SHARE_OF_OTHERS: u32 = 1;
+const SHARE_OF_OTHERS: u32 = 3;
 const PAUSE_LONGEST: Duration = Duration::from_millis(20);
 /// How often, and how long apart, it is tried to remember a backup while writes are refused.
 const REMEMBER_TRIES: u32 = 30;

@@ -30,7 +30,7 @@ pub const PROBLEMS_MAX: usize = 20;
 /// Counters that are counted again.
 pub const COUNTERS_MAX: usize = 500_000;
 /// Rows between two words to whoever watches.
-const ROWS_PER_WORD: u64 = 1_000;
+const ROWS_PER_WORD: u64 = 200;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
