@@ -139,8 +139,13 @@ fn wait_for(running: &Running, begun: &Value) -> Result<(), Failure> {
         if !is_mine {
             let mut backups = page["backups"].as_array().into_iter().flatten();
             let found = backups.find(|backup| backup["name"] == name);
-            if let Some(error) = found.and_then(|found| found["error"].as_str()) {
+            let text = |field: &str| found.and_then(|found| found[field].as_str());
+            if let Some(error) = text("error") {
                 return Err(Failure::new(exit::FAILED, error));
+            }
+            if let Some(damage) = text("damage") {
+                let what = format!("`{name}` was written and is not whole: {damage}");
+                return Err(Failure::new(exit::VERIFICATION_FAILED, what));
             }
             // It is remembered a moment after it is written.
             if found.is_some_and(|found| found["state"] == "done") && at_work["name"] != name {

@@ -160,6 +160,10 @@ pub(super) fn make_store<E: From<OpenError>>(
     File::open(&draft).and_then(|file| file.sync_all()).map_err(trouble)?;
     fs::rename(&draft, dir.join(STORE_FILE)).map_err(trouble)?;
     sync_dir(dir).map_err(trouble)?;
+    // The directory may be new too. Whoever may not read the one above it did not make it.
+    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+        let _ = sync_dir(above);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! directory without a store, and the next attempt begins anew.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::backup::{BackupError, Reader, Summary, Watch, free_bytes};
@@ -57,7 +58,7 @@ pub fn check_target(backup: &Reader, dir: &Path) -> Result<(), RestoreError> {
 pub fn restore(backup: Reader, dir: &Path, watch: &mut Watch<'_>) -> Result<Summary, RestoreError> {
     check_target(&backup, dir)?;
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(trouble)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(trouble)?;
     let _lock = lock_dir(dir)?;
     let mut summary = None;
     let made = make_store(dir, |disk| {

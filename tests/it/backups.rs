@@ -276,3 +276,49 @@ fn killed_restore_leaves_no_store() {
     assert!(killed > 0, "no restore was killed");
     assert_eq!(verified(&target)["tables"]["Run"], 1_000);
 }
+
+/// The first is due at once, the next one only in its time, also after a restart; of those that the
+/// schedule made the oldest go, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn schedule_makes_backups_and_keeps_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, backups) = (dir.path().join("data"), dir.path().join("backups"));
+    std::fs::create_dir(&backups).unwrap();
+    for name in ["scheduled-2019", "scheduled-2020", "scheduled-2021", "mine"] {
+        std::fs::write(backups.join(format!("{name}.tidegate")), "old").unwrap();
+    }
+    std::fs::write(backups.join("cut.tidegate.part"), "half").unwrap();
+    let settings = [
+        ("TIDEGATE_BACKUP__EVERY", "1h"),
+        ("TIDEGATE_BACKUP__KEEP", "2"),
+        ("TIDEGATE_BACKUP__DIR", text(&backups)),
+    ];
+    let names = || {
+        let files = std::fs::read_dir(&backups).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    for round in 0..2 {
+        let process = tokio::task::block_in_place(|| Process::start_with(&data, &settings));
+        let process = process.expect("it starts");
+        let client = Client::new(process.url.clone());
+        let page = client.until("/v1/admin/backups", |page| {
+            page["running"].is_null() && page["backups"][0]["verified_at"].is_string()
+        });
+        let page = page.await;
+        assert_eq!(page["backups"][0]["by"], "schedule", "{page:#}");
+        assert_eq!(
+            (&page["schedule"]["keep"], &page["schedule"]["every"]),
+            (&json!(2), &json!("1h"))
+        );
+        let (started, next) = (&page["backups"][0]["started_at"], &page["schedule"]["next_at"]);
+        assert!(next.as_str() > started.as_str(), "{page:#}");
+        assert_eq!(tokio::task::block_in_place(|| process.terminate()), 0);
+        let left = names();
+        assert_eq!(left.len(), 3, "round {round}: {left:?}");
+        assert!(
+            left.contains("mine.tidegate") && left.contains("scheduled-2021.tidegate"),
+            "{left:?}"
+        );
+    }
+}

@@ -1,8 +1,9 @@
 //! The file of a backup: written under a draft's name, synced, and only then given its own. Whatever
 //! happens in between, a name that ends in [`BACKUP_SUFFIX`] is a whole backup.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::open::sync_dir;
@@ -44,7 +45,7 @@ pub fn write_synced<T>(
     let mut draft = path.as_os_str().to_owned();
     draft.push(DRAFT_SUFFIX);
     let draft = PathBuf::from(draft);
-    let file = File::create(&draft).map_err(BackupError::io(&draft))?;
+    let file = open_draft(&draft)?;
     let written = (|| {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
         let filled = fill(&mut out, &draft)?;
@@ -66,6 +67,21 @@ pub fn write_synced<T>(
     let folder = folder.unwrap_or(Path::new("."));
     sync_dir(folder).map_err(BackupError::io(folder))?;
     Ok(filled)
+}
+
+/// A draft of nobody else. What a dead process left is written over; only the owner may read it, since
+/// there are secrets in a backup.
+fn open_draft(path: &Path) -> Result<File, BackupError> {
+    let mut options = File::options();
+    let opened = options.create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = opened.map_err(BackupError::io(path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(BackupError::Exists(path.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(BackupError::io(path)(source)),
+    }
+    file.set_len(0).map_err(BackupError::io(path))?;
+    Ok(file)
 }
 
 /// Names and sizes of the backups in a directory; one that is not there holds none.

@@ -38,7 +38,9 @@ pub const BACKUPS: &[Operation] = &[
         path: "/v1/admin/backups/{name}/verify",
         section: "backups",
         summary: "Begin to verify a backup",
-        notes: &["`verified_at` and `damage` in the list say what came of it."],
+        notes: &[
+            "`verified_at` and `damage` in the list say what came of it; of a file that nobody remembers the log does.",
+        ],
         answers: &[(202, "It is being verified.")],
         answer: Some(shape::<backups::AtWorkJson>),
         handler: || post(backups::verify),
