@@ -78,11 +78,27 @@ pub struct App {
     _dir: DataDir,
 }
 
+/// Sockets that were bound before, by whoever started the process.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    pub http: Option<std::net::TcpListener>,
+    pub redis: Option<std::net::TcpListener>,
+}
+
 /// Opens the store, starts writer, duties and doors; returns once it is ready.
 pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartError> {
+    start_on(Sockets::default(), settings, on_fault).await
+}
+
+/// Like [`start`], on sockets that may be bound already.
+pub async fn start_on(
+    sockets: Sockets,
+    settings: Settings,
+    on_fault: OnFault,
+) -> Result<App, StartError> {
     let stop = CancellationToken::new();
-    let (listener, http) = listen(settings.http).await?;
-    let (redis_listener, redis) = listen(settings.redis).await?;
+    let (listener, http) = listen(sockets.http, settings.http).await?;
+    let (redis_listener, redis) = listen(sockets.redis, settings.redis).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
     // after a kill.
@@ -166,6 +182,7 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::jobs::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::retain::run(appliance.clone(), stop.clone())),
+        tokio::spawn(crate::work::backup::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::drain::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::batches::run(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::shards::run(appliance.clone(), stop.clone())),
@@ -221,6 +238,7 @@ async fn open(
             retention: settings.retention,
             alerts: settings.alerts.settings.clone(),
             data_dir: Some(settings.data_dir.clone()),
+            backup: settings.backup.clone(),
             doors,
             ..appliance::Settings::default()
         },
@@ -306,10 +324,16 @@ fn channels(
     Channels::new(wanted, clock)
 }
 
-/// Binds an address; gives the one in use, since port 0 picks any.
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Binds an address unless that was done before; gives the one in use, since port 0 picks any.
+async fn listen(
+    bound: Option<std::net::TcpListener>,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = match bound {
+        Some(bound) => TcpListener::from_std(bound).map_err(failed)?,
+        None => TcpListener::bind(address).await.map_err(failed)?,
+    };
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

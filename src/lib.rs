@@ -4,7 +4,9 @@
 //! # The map
 //! ```text
 //! floor  module      what it answers
-//! 6      cli         what a person types: serve, demo, bench, check, version; exit codes
+//! 6      cli         what a person types: serve (systemd: what a service manager is told), demo,
+//!                    bench, check, backup, restore, verify, compact, status, doctor, version;
+//!                    exit codes; running: the one way to a running appliance
 //!        app         composition: opens, builds, starts in order, stops in reverse
 //!        config      settings: defaults, file, environment, flags, each checked and named
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
@@ -16,21 +18,23 @@
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
 //!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,
-//!                    slice by slice)
+//!                    slice by slice), backup (makes them in their time)
 //! 4      appliance   all that a door or a duty may ask for, plain values in and out
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), retain, jobs; ask: questions
+//!                    told), retain, jobs, backups (which there are); verify: whether a whole store
+//!                    tells one story, in bounded memory; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
 //!                    page), keys, codec, rows, overlay transactions, open; disk (a commit is durable
 //!                    in the journal and shown at once), recent (what redb does not have yet),
 //!                    keeper (puts it into redb beside the writer, makes checkpoints), view (both
-//!                    as one), apply (changes into redb's table); kinds: a file per kind of row
+//!                    as one), apply (changes into redb's table), backup (one file out of a view),
+//!                    restore, upgrade (older formats); kinds: a file per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
@@ -82,6 +86,10 @@
 //! out with every row that was there for its sake, in slices; `retain::run` holds the one place that
 //! knows what points to a run. A bulk job keeps its runs as a set of rows: counting writes them,
 //! acting takes each out in the transaction that acts on it.
+//!
+//! A backup is written from a view, which is one commit, block by block beside the writer; what reads
+//! it again is the same `ledger::verify` that tests and simulator use. A restore fills a draft and
+//! gives it its name once the digest was right.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

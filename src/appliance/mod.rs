@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod alerts;
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod buffer_flow;
@@ -75,6 +76,7 @@ pub struct Parts {
     access: access::Keeper,
     alerting: alerts::Alerting,
     durations: history::Durations,
+    backups: backups::Desk,
 }
 
 /// How long a synchronous create waits for its delivery unless set.
@@ -95,6 +97,7 @@ pub struct Settings {
     /// Where the files of the store are; a store in memory has none.
     pub data_dir: Option<std::path::PathBuf>,
     pub doors: Doors,
+    pub backup: backups::BackupSettings,
 }
 
 /// The connections that are open.
@@ -114,6 +117,7 @@ impl Default for Settings {
             alerts: crate::model::alert::Settings::default(),
             data_dir: None,
             doors: Doors::default(),
+            backup: backups::BackupSettings::default(),
         }
     }
 }
@@ -136,7 +140,7 @@ impl Appliance {
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
         let alerting = alerts::Alerting::new(settings.alerts.clone(), clock.now());
-        let (kept, jobs, newest, durations) = Default::default();
+        let (kept, jobs, newest, durations, backups) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
             clock,
@@ -152,6 +156,7 @@ impl Appliance {
             access,
             alerting,
             durations,
+            backups,
         }))
     }
 
@@ -171,6 +176,10 @@ impl Appliance {
     /// Which consumers have a connection open.
     pub fn presence(&self) -> &Arc<presence::Presence> {
         &self.presence
+    }
+
+    fn desk(&self) -> &backups::Desk {
+        &self.backups
     }
 
     /// Wakes the duty of bulk jobs.

@@ -2,11 +2,25 @@
 
 use crate::ledger::buffer::sweep::{self, Pass, SweepNumbers};
 use crate::ledger::keys;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Code, Refusal};
 
 use super::Appliance;
 
 impl Appliance {
+    /// Whether the writer takes its turns: it answers a command that does nothing, or refuses it. With
+    /// a full queue it is enough that others were answered.
+    pub async fn writer_answers(&self) -> bool {
+        let before = self.commands_done();
+        match self.call(|_| Ok(())).await {
+            Ok(()) => true,
+            Err(refusal) => match refusal.code {
+                Code::Busy => self.commands_done() != before,
+                Code::ShuttingDown | Code::Unknown => false,
+                _ => true,
+            },
+        }
+    }
+
     /// Removes some of the rows that nobody sees any more; true when there may be more.
     pub async fn purge(&self) -> Result<bool, Refusal> {
         self.call(keys::purge::purge).await

@@ -2,6 +2,7 @@
 //! appliance ended itself.
 
 use crate::app::StartError;
+use crate::store::backup::BackupError;
 use crate::store::fault::Fault;
 use crate::store::open::OpenError;
 
@@ -20,19 +21,34 @@ pub const WRITER_PANIC: i32 = 11;
 /// The code of a start that failed.
 pub fn of_start(error: &StartError) -> i32 {
     match error {
-        StartError::Open(OpenError::Locked(_)) => LOCKED,
-        StartError::Open(
-            OpenError::Newer { .. } | OpenError::Store { fault: Fault::Newer(_), .. },
-        )
-        | StartError::Store(Fault::Newer(_)) => NEWER_DATA,
-        StartError::Open(OpenError::NotOurs { .. })
-        | StartError::NoAccess(_)
-        | StartError::Tls(_) => BAD_CONFIGURATION,
-        StartError::Open(_)
-        | StartError::Listen { .. }
+        StartError::Open(error) => of_open(error),
+        StartError::Store(Fault::Newer(_)) => NEWER_DATA,
+        StartError::NoAccess(_) | StartError::Tls(_) => BAD_CONFIGURATION,
+        StartError::Listen { .. }
         | StartError::Store(_)
         | StartError::Sender(_)
         | StartError::Refused(_) => FAILED,
+    }
+}
+
+/// The code of a directory that cannot be opened.
+pub fn of_open(error: &OpenError) -> i32 {
+    match error {
+        OpenError::Locked(_) => LOCKED,
+        OpenError::Newer { .. } | OpenError::Store { fault: Fault::Newer(_), .. } => NEWER_DATA,
+        OpenError::NotOurs { .. } => BAD_CONFIGURATION,
+        OpenError::Store { fault: Fault::Corrupt(_), .. } => VERIFICATION_FAILED,
+        OpenError::Directory { .. } | OpenError::Upgrade { .. } | OpenError::Store { .. } => FAILED,
+    }
+}
+
+/// The code of a backup that cannot be written or read.
+pub fn of_backup(error: &BackupError) -> i32 {
+    match error {
+        error if error.is_damage() => VERIFICATION_FAILED,
+        BackupError::Newer { .. } | BackupError::Store(Fault::Newer(_)) => NEWER_DATA,
+        BackupError::Store(Fault::Corrupt(_)) => VERIFICATION_FAILED,
+        _ => FAILED,
     }
 }
 

@@ -1,17 +1,26 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
+pub mod backup;
+pub mod bar;
 pub mod bench;
 pub mod beside;
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
+pub mod paper;
+pub mod restore;
+pub mod running;
 pub mod serve;
+pub mod status;
+pub mod systemd;
 pub mod token;
 pub mod user;
+pub mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::load::load;
 use crate::config::settings::{BadSetting, Settings};
@@ -36,8 +45,23 @@ enum Verb {
     Token(token::Token),
     /// Add, list and remove users of the pages, and set their passwords.
     User(user::User),
+    /// Write a backup of a running appliance or a stopped one.
+    Backup(backup::Backup),
+    /// Make a directory of data out of a backup.
+    Restore(restore::Restore),
+    /// Check a backup, or the directory of a stopped appliance.
+    Verify(verify::Verify),
+    /// Give room back that the store of a stopped appliance does not need.
+    Compact(restore::Compact),
+    /// Show how a running appliance is doing.
+    Status(status::Status),
+    /// Check this machine, the directory and the agents.
+    Doctor(doctor::Doctor),
     /// Check the settings and end.
     Check(check::Check),
+    /// Write manual pages and shell completions.
+    #[command(hide = true)]
+    Paper(paper::Paper),
     /// Print the version.
     Version(check::Version),
 }
@@ -91,7 +115,14 @@ pub fn run() -> i32 {
         Verb::Bench(verb) => verb.run(),
         Verb::Token(verb) => verb.run(),
         Verb::User(verb) => verb.run(),
+        Verb::Backup(verb) => verb.run(),
+        Verb::Restore(verb) => verb.run(),
+        Verb::Verify(verb) => verb.run(),
+        Verb::Compact(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(),
+        Verb::Doctor(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Paper(verb) => verb.run(Arguments::command()),
         Verb::Version(verb) => verb.run(),
     }
 }

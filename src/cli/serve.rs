@@ -1,11 +1,14 @@
 //! `tidegate serve`: the appliance until TERM or INT; a second signal ends it at once.
 
+use std::convert::Infallible;
+
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::systemd::{self, Manager};
 use super::{Common, exit};
-use crate::app::{self, App};
+use crate::app::{self, App, Sockets};
 use crate::config::settings::Settings;
 use crate::engine::writer::OnFault;
 
@@ -72,7 +75,19 @@ pub fn exit_on_fault() -> OnFault {
 
 async fn serve(settings: Settings, json: bool) -> i32 {
     let mut signals = Signals::listen();
-    let app = match started(settings, &mut signals).await {
+    let manager = Manager::from_env();
+    let sockets = match systemd::sockets() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            eprintln!("tidegate: the sockets that were handed over cannot be used: {error}");
+            return exit::FAILED;
+        }
+    };
+    let app = tokio::select! {
+        started = started(sockets, settings, &mut signals) => started,
+        never = ask_for_time(&manager) => match never {},
+    };
+    let app = match app {
         Ok(app) => app,
         Err(code) => return code,
     };
@@ -86,7 +101,12 @@ async fn serve(settings: Settings, json: bool) -> i32 {
         let link = format!("{}/setup?token={secret}", app.addresses.http);
         tracing::info!(%link, "there are no users yet: this link makes the first admin, for 30 minutes");
     }
-    signals.told().await;
+    manager.ready(&format!("http://{} and redis://{}", app.http, app.redis));
+    tokio::select! {
+        () = signals.told() => {}
+        () = manager.watch(app.appliance.clone()) => {}
+    }
+    manager.stopping();
     tracing::info!("stopping; a second signal ends at once");
     tokio::spawn(async move {
         signals.told().await;
@@ -96,11 +116,23 @@ async fn serve(settings: Settings, json: bool) -> i32 {
     exit::DONE
 }
 
+/// A start over a large store after a kill may take a while.
+async fn ask_for_time(manager: &Manager) -> Infallible {
+    loop {
+        tokio::time::sleep(systemd::MORE_TIME_EVERY).await;
+        manager.ask_for_time();
+    }
+}
+
 /// The appliance when it is ready, or the exit code once it is known why not.
-pub async fn started(settings: Settings, signals: &mut Signals) -> Result<App, i32> {
+pub async fn started(
+    sockets: Sockets,
+    settings: Settings,
+    signals: &mut Signals,
+) -> Result<App, i32> {
     let started = tokio::select! {
         biased;
-        started = app::start(settings, exit_on_fault()) => started,
+        started = app::start_on(sockets, settings, exit_on_fault()) => started,
         () = signals.told() => {
             tracing::info!("told to stop before it was ready");
             // Now, not after the recovery: what is being opened is safe at any point, as after a

@@ -141,6 +141,8 @@ mod tests {
             (&[("TIDEGATE_RETENTION__RUNS", "999ms")], "`retention.runs`: expected 1s to"),
             (&[("TIDEGATE_RETENTION__DEAD_LETTERS_MAX", "0")], "`retention.dead_letters_max`"),
             (&[("TIDEGATE_RETENTION__RUN", "1d")], "run"),
+            (&[("TIDEGATE_BACKUP__EVERY", "1s")], "`backup.every`: expected 1m to 365d"),
+            (&[("TIDEGATE_BACKUP__KEEP", "0")], "`backup.keep`: expected 1 to 1000"),
             (&[("TIDEGATE_BUFFER__TRESHOLD", "1")], "treshold"),
             (&[("TIDEGATE_BUFFER__THRESHOLD", "0")], "`buffer.threshold`: expected 1 to"),
             (&[("TIDEGATE_BUFFER__THRESHOLD", "-1")], "`buffer.threshold`: invalid value"),

@@ -1,7 +1,7 @@
 //! The settings as they are written, and as they are used once checked.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::alerts::{Alerts, WrittenAlerts};
 
 use crate::appliance::SYNC_BUDGET_DEFAULT;
+use crate::appliance::backups::BackupSettings;
 use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
@@ -18,6 +19,7 @@ use crate::model::refusal::Refusal;
 use crate::model::retention::Retention;
 use crate::model::target::AllowList;
 use crate::model::task::{Source, Task};
+use crate::store::open::BACKUPS_DIR;
 
 /// Where HTTP listens unless set.
 pub const HTTP_DEFAULT: &str = "127.0.0.1:5440";
@@ -40,6 +42,7 @@ pub struct Written {
     /// How long things are kept that are over.
     pub retention: Retention,
     pub alerts: WrittenAlerts,
+    pub backup: WrittenBackup,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
 }
 
@@ -125,6 +128,40 @@ pub struct WrittenPush {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub struct WrittenBackup {
+    /// Time between two backups, such as `24h`; without it none is made by itself.
+    pub every: Option<Span>,
+    /// Of those that are made by themselves, so many are kept.
+    pub keep: Option<u32>,
+    /// Where they go; `backups` in the directory of the data unless set.
+    pub dir: Option<PathBuf>,
+    /// Whether each is read again and its rows are checked.
+    pub verify: Option<bool>,
+}
+
+impl WrittenBackup {
+    fn check(self, data_dir: &Path) -> Result<BackupSettings, BadSetting> {
+        let bad = |key: &str, message| Err(BadSetting { key: format!("backup.{key}"), message });
+        if let Some(every) = self.every.filter(|every| !BACKUP_EVERY.contains(every)) {
+            return bad("every", format!("expected 1m to 365d, got {every}"));
+        }
+        let defaults = BackupSettings::default();
+        let keep = self.keep.unwrap_or(defaults.keep);
+        if !BACKUP_KEEP.contains(&keep) {
+            return bad("keep", format!("expected 1 to 1000, got {keep}"));
+        }
+        Ok(BackupSettings {
+            data_dir: data_dir.to_owned(),
+            dir: self.dir.unwrap_or_else(|| data_dir.join(BACKUPS_DIR)),
+            every: self.every,
+            keep,
+            verify: self.verify.unwrap_or(defaults.verify),
+        })
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct WrittenStreams {
     /// How long a delivered entry may be idle before its worker must show a sign of life.
     pub floor: Option<Span>,
@@ -179,6 +216,7 @@ pub struct Settings {
     pub buffer: BufferSettings,
     pub retention: Retention,
     pub alerts: Alerts,
+    pub backup: BackupSettings,
     pub tasks: Vec<Task>,
 }
 
@@ -186,6 +224,9 @@ pub struct Settings {
 const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
 /// Shortest and longest floor of a stream.
 const FLOOR: std::ops::RangeInclusive<Span> = Span::from_secs(1)..=Span::from_hours(24);
+/// Shortest and longest time between two backups, and how many may be kept.
+const BACKUP_EVERY: std::ops::RangeInclusive<Span> = Span::from_mins(1)..=Span::from_days(365);
+const BACKUP_KEEP: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// Shortest and longest wait of a synchronous create.
 const SYNC_BUDGET: std::ops::RangeInclusive<Span> = Span::from_millis(100)..=Span::from_secs(60);
 
@@ -245,12 +286,14 @@ impl Written {
                     .map_err(|refusal| bad(&key, refusal.message))?;
             tasks.push(task);
         }
+        let data_dir = self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into());
         Ok(Settings {
             http,
             redis,
             hosts: self.server.hosts,
-            data_dir: self.server.data_dir.unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
             tls: self.tls.check()?,
+            backup: self.backup.check(&data_dir)?,
+            data_dir,
             cache_bytes: (cache_mib as usize) << 20,
             allow: Arc::new(allow),
             ca_file: self.push.ca_file,

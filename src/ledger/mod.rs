@@ -6,6 +6,7 @@
 pub mod access;
 pub mod alerts;
 pub mod ask;
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod fleet;
@@ -19,6 +20,7 @@ pub mod schedules;
 pub mod shards;
 pub mod streams;
 pub mod tasks;
+pub mod verify;
 
 #[cfg(test)]
 pub(crate) mod testing;

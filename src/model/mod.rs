@@ -2,8 +2,9 @@
 
 pub mod access;
 pub mod address;
-pub mod attempts;
 pub mod alert;
+pub mod attempts;
+pub mod backup;
 pub mod batch;
 pub mod breaker;
 pub mod buffer;

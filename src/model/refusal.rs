@@ -91,6 +91,7 @@ codes! {
     StreamNotFound "stream_not_found" NotFound "No such stream; adding an entry makes it.";
     GroupNotFound "group_not_found" NotFound "No such group on this stream, or no such stream.";
     KeyNotFound "key_not_found" NotFound "No such key.";
+    BackupNotFound "backup_not_found" NotFound "No such backup in the directory of backups.";
     JobNotFound "job_not_found" NotFound "No such bulk job: it never was, or it ended long ago.";
     CallbackNotFound "callback_not_found" NotFound "No such callback: it was answered, or its run has ended.";
     ShardedRunNotFound "sharded_run_not_found" NotFound "No such sharded run in this org and env.";
@@ -108,6 +109,8 @@ codes! {
     GroupExists "conflict_group" Conflict "The group exists already.";
     EntryIdTooLow "conflict_entry_id" Conflict "An id must be above the highest one that the stream ever gave.";
     EntryIdsUsedUp "conflict_entry_ids_used_up" Conflict "The stream has given the last possible id.";
+    BackupExists "conflict_backup_exists" Conflict "A backup of this name exists already.";
+    BackupRunning "conflict_backup_running" Conflict "A backup is being written or verified; ask again when it is done.";
     NotANumber "conflict_not_a_number" Conflict "The value is not a whole number of 64 bits.";
     UserExists "conflict_user" Conflict "There is a user of this name already.";
     Overflow "conflict_overflow" Conflict "The result does not fit into 64 bits.";
@@ -139,6 +142,7 @@ codes! {
     NotReady "not_ready" Unavailable "The store is opening or recovering.";
     ReadOnly "unavailable_read_only" Unavailable "The disk is full: reads go on, writes come back once there is room.";
     Crowded "unavailable_crowded" Unavailable "All connections are in use; nothing was read; try again after `Retry-After`.";
+    NoRoom "unavailable_no_room" Unavailable "The disk has no room for a backup; nothing was written.";
     Reopening "unavailable_reopening" Unavailable "The store is opened anew after a full disk, or the appliance is stopping; try again in a moment.";
     Unknown "unavailable_unknown" Unavailable "The outcome is unknown: retry with the same idempotency key.";
     ShuttingDown "unavailable_stopping" Unavailable "The appliance is stopping.";

@@ -34,6 +34,7 @@ use hand::{Hand, Page};
 use record::{Draft, HEADER_BYTES, Header, Record, damaged, has_later};
 
 pub use record::Row;
+pub(super) use record::put_row;
 
 /// The file grows by so many zeros at once: writes that follow need no new blocks.
 const GROWTH_BYTES: u64 = 1 << 20;

@@ -7,6 +7,7 @@
 //! kind of row.
 
 mod apply;
+pub mod backup;
 pub mod changes;
 pub mod codec;
 pub mod disk;
@@ -20,10 +21,12 @@ mod merged;
 pub mod open;
 mod pack;
 mod recent;
+pub mod restore;
 pub mod rows;
 mod syncs;
 pub mod tables;
 #[cfg(test)]
 mod testing;
 pub mod tx;
+mod upgrade;
 mod view;

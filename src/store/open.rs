@@ -15,18 +15,23 @@ use redb::Database;
 use redb::backends::FileBackend;
 
 use crate::base::entropy::Entropy;
+use crate::base::time::{Clock, SystemClock};
 
+use super::backup::BackupError;
 use super::changes::Changes;
 use super::disk::{Disk, Files, Hands, JournalFile, fault, io_fault};
 use super::fault::Fault;
 use super::key::Key;
 use super::rows::Rows;
 use super::tables::{FORMAT, Table};
+use super::upgrade::{STEPS, upgrade};
 
 pub const STORE_FILE: &str = "tidegate.redb";
 pub const JOURNAL_FILE: &str = "tidegate.journal";
 const LOCK_FILE: &str = "lock";
 const DRAFT_FILE: &str = "tidegate.redb.new";
+/// Where backups go unless set.
+pub const BACKUPS_DIR: &str = "backups";
 /// What may stand in a directory that holds no store yet.
 const OURS: &[&str] = &[
     STORE_FILE,
@@ -37,12 +42,15 @@ const OURS: &[&str] = &[
     "admin.sock",
     "tmp",
     "keys",
-    "backups",
+    BACKUPS_DIR,
     "lost+found",
 ];
 
 /// Memory for pages of the store unless the configuration says otherwise.
 pub const CACHE_BYTES: usize = 96 << 20;
+
+/// The same while a store is made.
+const DRAFT_CACHE_BYTES: usize = 16 << 20;
 
 /// Size of the journal: an open after a kill applies so much again in a moment.
 const JOURNAL_BYTES_MAX: u64 = 8 << 20;
@@ -64,6 +72,8 @@ pub enum OpenError {
     Newer { dir: PathBuf, found: u32 },
     #[error("the data directory `{dir}` cannot be used: {source}")]
     Directory { dir: PathBuf, source: io::Error },
+    #[error("the data in `{dir}` of format {found} cannot be upgraded to {FORMAT}: {error}")]
+    Upgrade { dir: PathBuf, found: u32, error: BackupError },
     #[error("the store in `{dir}` cannot be opened: {fault}")]
     Store { dir: PathBuf, fault: Fault },
 }
@@ -88,62 +98,117 @@ pub fn open_dir(
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(trouble)?;
     refuse_foreign(dir)?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join(LOCK_FILE))
-        .map_err(trouble)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(source)) => return Err(trouble(source)),
-    }
+    let lock = lock_dir(dir)?;
     let file = dir.join(STORE_FILE);
     if !file.exists() {
-        create_store(dir, &file)?;
+        make_store::<OpenError>(dir, |disk| write_format(disk).map_err(in_dir(dir)))?;
     }
     let journal = dir.join(JOURNAL_FILE);
     let opener = Box::new(move || {
         let db = open_file(&file, cache_bytes, progress.clone())?;
         Ok(Files { db, journal: Some(open_journal(&journal)?) })
     });
-    let broken = |fault| OpenError::Store { dir: dir.to_owned(), fault };
-    let disk = Disk::open(opener).map_err(broken)?;
-    match format_of(&disk).map_err(broken)? {
+    let broken = in_dir(dir);
+    let disk = Disk::open(opener).map_err(&broken)?;
+    match format_of(&disk).map_err(&broken)? {
         Some(found) if found > FORMAT => {
             return Err(OpenError::Newer { dir: dir.to_owned(), found });
         }
-        Some(_) => {}
+        Some(FORMAT) => {}
+        Some(found) => {
+            tracing::warn!(found, format = FORMAT, "the data is of an older format: upgrading it");
+            upgrade(&disk, dir, found, STEPS, SystemClock.now(), put_format)
+                .map_err(|error| OpenError::Upgrade { dir: dir.to_owned(), found, error })?;
+        }
         None => return Err(broken(Fault::Corrupt("it has no format number".to_owned()))),
     }
     Ok(DataDir { disk: Arc::new(disk), path: dir.to_owned(), _lock: lock })
 }
 
-/// Makes an empty store under another name and moves it into place once it is whole: redb's own
-/// first steps do not survive a power cut.
-fn create_store(dir: &Path, file: &Path) -> Result<(), OpenError> {
+/// Keeps every other process out while the file is open.
+pub(super) fn lock_dir(dir: &Path) -> Result<File, OpenError> {
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
-    let broken = |fault| OpenError::Store { dir: dir.to_owned(), fault };
-    let draft = dir.join(DRAFT_FILE);
-    match fs::remove_file(&draft) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(trouble(source)),
-        _ => {}
+    let path = dir.join(LOCK_FILE);
+    let lock = File::options().create(true).truncate(false).write(true).open(path);
+    let lock = lock.map_err(trouble)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(trouble(source)),
     }
-    let path = draft.clone();
-    let opener = move || {
-        let db = open_file(&path, 1 << 20, Arc::new(|_| ()))?;
-        Ok(Files { db, journal: None })
-    };
-    let disk = Disk::open(Box::new(opener)).map_err(broken)?;
-    write_format(&disk).map_err(broken)?;
-    disk.close();
-    File::open(&draft).and_then(|file| file.sync_all()).map_err(trouble)?;
-    fs::rename(&draft, file).map_err(trouble)?;
-    sync_dir(dir).map_err(trouble)
 }
 
-fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {
+fn in_dir(dir: &Path) -> impl Fn(Fault) -> OpenError {
+    move |fault| OpenError::Store { dir: dir.to_owned(), fault }
+}
+
+/// Makes a store under another name and moves it into place once it is whole: redb's own first steps
+/// do not survive a power cut, and nobody may find one that is half filled.
+pub(super) fn make_store<E: From<OpenError>>(
+    dir: &Path,
+    fill: impl FnOnce(&Disk) -> Result<(), E>,
+) -> Result<(), E> {
+    let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
+    let draft = dir.join(DRAFT_FILE);
+    discard_draft(dir).map_err(trouble)?;
+    let path = draft.clone();
+    let opener = move || {
+        let db = open_file(&path, DRAFT_CACHE_BYTES, Arc::new(|_| ()))?;
+        Ok(Files { db, journal: None })
+    };
+    let disk = Disk::open(Box::new(opener)).map_err(in_dir(dir))?;
+    fill(&disk)?;
+    disk.close();
+    File::open(&draft).and_then(|file| file.sync_all()).map_err(trouble)?;
+    fs::rename(&draft, dir.join(STORE_FILE)).map_err(trouble)?;
+    sync_dir(dir).map_err(trouble)?;
+    // The directory may be new too. Whoever may not read the one above it did not make it.
+    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+        let _ = sync_dir(above);
+    }
+    Ok(())
+}
+
+/// Removes what a process that died while it made a store left behind.
+pub(super) fn discard_draft(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(DRAFT_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives room back that the file holds and does not need; its bytes before and after.
+pub fn compact_dir(dir: &Path, cache_bytes: usize) -> Result<(u64, u64), OpenError> {
+    let opened = open_dir(dir, cache_bytes, Arc::new(|_| ()))?;
+    let bytes = || fs::metadata(dir.join(STORE_FILE)).map_or(0, |about| about.len());
+    let before = bytes();
+    opened.disk.checkpoint().map_err(in_dir(dir))?;
+    opened.disk.close();
+    let compact = || {
+        let mut db = open_file(&dir.join(STORE_FILE), cache_bytes, Arc::new(|_| ()))?;
+        while db.compact().map_err(|error| Fault::Io(error.to_string()))? {}
+        Ok(())
+    };
+    compact().map_err(in_dir(dir))?;
+    Ok((before, bytes()))
+}
+
+/// Reads every page of a store and checks it against its sum. The store is closed meanwhile.
+pub fn check_pages(opened: &DataDir, cache_bytes: usize) -> Result<(), OpenError> {
+    let dir = &opened.path;
+    opened.disk.close();
+    let check = || {
+        let mut db = open_file(&dir.join(STORE_FILE), cache_bytes, Arc::new(|_| ()))?;
+        match db.check_integrity().map_err(fault)? {
+            true => Ok(()),
+            false => Err(Fault::Corrupt("a page of the store does not match its checksum".into())),
+        }
+    };
+    check().map_err(in_dir(dir))?;
+    opened.disk.reopen().map_err(in_dir(dir))
+}
+
+pub(super) fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
     if dir.join(STORE_FILE).exists() {
         return Ok(());
@@ -200,7 +265,7 @@ fn warm_up(path: PathBuf) {
     drop(std::thread::Builder::new().name("warm-up".to_owned()).spawn(read));
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -210,7 +275,12 @@ fn format_key() -> Key {
 
 /// The format number on disk; `None` in a fresh store.
 pub fn format_of(disk: &Disk) -> Result<Option<u32>, Fault> {
-    let Some(bytes) = disk.snapshot()?.get(format_key().bytes())? else { return Ok(None) };
+    format_in(&disk.snapshot()?)
+}
+
+/// The format number among rows.
+pub fn format_in(rows: &dyn Rows) -> Result<Option<u32>, Fault> {
+    let Some(bytes) = rows.get(format_key().bytes())? else { return Ok(None) };
     <[u8; 4]>::try_from(bytes.as_slice())
         .map(|bytes| Some(u32::from_le_bytes(bytes)))
         .map_err(|_| Fault::Corrupt("the format number is not a number".to_owned()))
@@ -219,8 +289,12 @@ pub fn format_of(disk: &Disk) -> Result<Option<u32>, Fault> {
 /// Marks a fresh store with the format of this binary.
 pub fn write_format(disk: &Disk) -> Result<(), Fault> {
     let mut changes = Changes::default();
-    changes.rows.insert(format_key().into_bytes(), Some(FORMAT.to_le_bytes().to_vec()));
+    put_format(&mut changes, FORMAT);
     disk.commit(changes)
+}
+
+pub(super) fn put_format(changes: &mut Changes, format: u32) {
+    changes.rows.insert(format_key().into_bytes(), Some(format.to_le_bytes().to_vec()));
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@
 //! | TimesFine | hour, series | histograms of its five minutes | 30 days |
 //! | TimesCoarse | day, series | histograms of its hours | 30 days |
 //! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
+//! | Backup | id | a backup that was written or failed, and when it was verified | the last 100 |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
 macro_rules! tables {
@@ -205,6 +206,7 @@ tables! {
     TimesFine = 96,
     TimesCoarse = 97,
     HistoryState = 98,
+    Backup = 115,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redb::ReadOnlyTable;
+use redb::{ReadOnlyTable, ReadableTableMetadata};
 
 use super::disk::fault;
 use super::fault::Fault;
@@ -27,6 +27,19 @@ pub(super) struct View {
 
 /// A view for a reader; keep it short, a long one makes the file grow.
 pub struct Snapshot(pub(super) Arc<View>);
+
+impl Snapshot {
+    /// The commit that it ends with.
+    pub fn sequence(&self) -> u64 {
+        self.0.sequence
+    }
+
+    /// How many rows there are, give or take what came a moment ago.
+    pub fn rows_about(&self) -> u64 {
+        // It stands in the root of the table; a read that fails is told by the scan that follows.
+        self.0.base.0.len().unwrap_or(0)
+    }
+}
 
 impl Rows for Snapshot {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

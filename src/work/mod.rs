@@ -1,6 +1,7 @@
 //! Floor 5, the duties: what Tidegate does by itself, without being asked.
 
 pub mod alerts;
+pub mod backup;
 pub mod batches;
 pub mod dispatch;
 pub mod drain;

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
 mod access;
+mod backups;
 mod bad_input;
 mod batches;
 mod beside;
@@ -16,6 +17,7 @@ mod clients;
 mod dead_letters;
 mod delivery;
 mod endpoints;
+mod faults;
 mod fuzz_frames;
 mod history;
 mod jobs;
@@ -33,5 +35,6 @@ mod slowloris;
 mod store;
 mod streams;
 mod sync;
+mod systemd;
 mod tls;
 mod world;

@@ -66,6 +66,10 @@ impl Process {
         Ok(Process { child, url, redis, ready_after: watch.elapsed() })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub fn kill(mut self) {
         self.end();

@@ -140,11 +140,11 @@ fn newer_data_is_refused() {
 }
 
 /// A small file system in memory; gone when it is dropped.
-struct Mount(PathBuf);
+pub struct Mount(pub PathBuf);
 
 impl Mount {
     /// `None`, with the reason printed, where mounting is not allowed.
-    fn new(at: &Path, size: &str) -> Option<Mount> {
+    pub fn new(at: &Path, size: &str) -> Option<Mount> {
         std::fs::create_dir_all(at).unwrap();
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
@@ -237,7 +237,7 @@ async fn full_disk_is_read_only_until_there_is_room() {
 }
 
 /// Takes all room but `left` bytes.
-fn fill(file: &Path, left: u64) {
+pub fn fill(file: &Path, left: u64) {
     use std::io::Write;
     let mut out = std::fs::File::create(file).unwrap();
     let chunk = vec![1_u8; 64 << 10];

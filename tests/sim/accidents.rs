@@ -25,6 +25,7 @@ const HEALING_TURNS_MAX: u32 = 20_000;
 impl World {
     /// As the writer: refuses everything and reopens until there is room.
     pub fn wait_for_room(&mut self) {
+        self.backing.abandon();
         loop {
             let now = self.now();
             let waiting: Vec<(Command, Who)> = self.queue.drain(..).collect();
@@ -70,6 +71,7 @@ impl World {
     /// The process ends and starts again, perhaps several times until it stays.
     pub fn restart(&mut self, how: End, mut before: Option<u64>) {
         self.trace.note(format!("the process ends: {how:?}"));
+        self.backing.abandon();
         self.machine.end(how, &mut self.entropy);
         self.queue.clear();
         self.parked = Parked::default();

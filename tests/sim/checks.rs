@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use tidegate::base::id::{Id, RunId};
 use tidegate::base::name::Name;
 use tidegate::ledger::runs::save::lane_of;
+use tidegate::ledger::verify::verify;
 use tidegate::model::delivery::{Lane, OutboxRow, Purpose, RowState, Timer};
 use tidegate::model::run::{Mirror, Run, Status};
 use tidegate::model::task::Task;
@@ -70,6 +71,11 @@ pub fn check_after(rows: &dyn Rows, unbound: bool, removed: usize) {
     swept::check(rows);
     recount::check(rows, &picture.runs);
     sharded::check(rows, &picture.runs);
+    if picture.gone.is_empty() {
+        // What operators verify says the same.
+        let report = verify(rows, &mut |_| Ok(())).expect("the store can be read");
+        assert_eq!(report.summary(), None, "verified");
+    }
 }
 
 /// All runs that are real.

@@ -23,6 +23,8 @@
 //!   window has one, a valid delivery stays, and of a plan that was not sealed nothing is left;
 //! - an org has one run of a window of a schedule, none of the time of a pause, and of windows that
 //!   were missed what the schedule says;
+//! - a backup that is begun at any moment, and written whenever, restores to exactly what was
+//!   committed at that moment;
 //! - once all is well, every run becomes final and every entry is answered.
 
 use std::io::ErrorKind;
@@ -40,6 +42,7 @@ use tidegate::store::kinds::outbox;
 use tidegate::store::rows::collect;
 
 use crate::answers::Waiting;
+use crate::backing::Backing;
 use crate::batches::Batches;
 use crate::burst::Burst;
 use crate::command::Command;
@@ -98,6 +101,7 @@ pub enum Turn {
     Dispatch,
     Deliver,
     Schedule,
+    Backup,
 }
 
 /// Who waits for an answer.
@@ -135,6 +139,7 @@ pub struct World {
     pub batches: Batches,
     pub sharding: Sharding,
     pub scheduling: Scheduling,
+    pub backing: Backing,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -171,6 +176,7 @@ impl World {
             (Turn::ErrorOnce, 1),
             (Turn::ErrorLasting, 1),
             (Turn::Check, 2),
+            (Turn::Backup, 4),
         ];
         let shape = one(&mut entropy, &[Shape::Push, Shape::Pull, Shape::Both, Shape::Both]);
         let (mut always, more) = shape.turns(&always);
@@ -208,6 +214,7 @@ impl World {
             batches,
             sharding,
             scheduling,
+            backing: Backing::default(),
             streams,
             workers,
             floors,
@@ -299,6 +306,7 @@ impl World {
             Turn::Dispatch => self.dispatch_shards(),
             Turn::Deliver => self.deliver(),
             Turn::Schedule => self.schedule(),
+            Turn::Backup => self.back_up(),
         }
     }
 

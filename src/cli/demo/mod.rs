@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::serve::{Signals, block_on, start_log, started};
 use super::{Common, exit};
+use crate::app::Sockets;
 use crate::config::settings::Settings;
 
 /// Run the appliance with a sample agent and a gentle load, to look around.
@@ -60,7 +61,7 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
     let allow = crate::model::target::AllowList::parse(&["127.0.0.0/8"]);
     settings.allow = std::sync::Arc::new(allow.expect("a network in the form that is documented"));
     let mut signals = Signals::listen();
-    let app = match started(settings, &mut signals).await {
+    let app = match started(Sockets::default(), settings, &mut signals).await {
         Ok(app) => app,
         Err(code) => return code,
     };

@@ -9,8 +9,8 @@
 //! [`assets::CONTENT_SECURITY_POLICY`] holds; every page works without scripts; forms post to page
 //! paths (never to `/v1`) and are answered with a redirect to the path in their `back` field.
 
-pub mod alerts;
 pub mod access;
+pub mod alerts;
 pub mod assets;
 pub mod batches;
 pub mod buffer;

@@ -127,6 +127,11 @@ pub struct StoreCard {
     pub runs_kept: String,
     /// How long ago the oldest run should have gone; empty when nothing is late.
     pub removal_behind: String,
+    /// The last backup, and the last one that was verified and found whole.
+    pub backup: When,
+    pub verified: When,
+    /// What is wrong with the backups, in a sentence; empty when nothing is.
+    pub backup_concern: String,
 }
 
 /// A run that failed.

@@ -1,6 +1,7 @@
 //! The HTTP door: accept loop, routes, a file per resource, and what all of them share.
 
 pub mod access;
+pub mod admin_backups;
 pub mod alerts;
 pub mod batches;
 pub mod batches_create;
@@ -42,5 +43,5 @@ pub mod stream_pending;
 pub mod streams;
 pub mod table;
 pub mod tasks;
-pub mod who;
 pub mod websocket;
+pub mod who;

@@ -9,6 +9,7 @@ use super::error::Answer;
 use super::live::sample_json;
 use super::query::Query;
 use super::state::Front;
+use crate::model::refusal::Refusal;
 
 /// Counts, rates and health at a glance.
 pub async fn status(State(front): State<Front>, query: Query) -> Answer {
@@ -65,10 +66,23 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
         },
         "retention": retention(&front),
         "sample": front.appliance.newest_sample().map(|sample| sample_json(&sample)),
+        "backup": backup(&front)?,
         "tasks": tasks,
         "events": events,
     }))
     .into_response())
+}
+
+/// When the last backup was made, and the last one that was found whole was verified.
+fn backup(front: &Front) -> Result<serde_json::Value, Refusal> {
+    let (last, verified) = front.appliance.last_backups()?;
+    Ok(json!({
+        "running": front.appliance.backup_at_work().is_some(),
+        "last_at": last.as_ref().map(|last| last.finished_at),
+        "last_damage": last.and_then(|last| last.damage),
+        "verified_at": verified.and_then(|verified| verified.verified_at),
+        "next_at": front.appliance.next_backup_at()?,
+    }))
 }
 
 /// How long things are kept, and what was removed since the start.

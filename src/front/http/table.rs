@@ -3,6 +3,7 @@
 
 mod access;
 mod alerts;
+mod backups;
 mod batches;
 mod buffer;
 mod history;
@@ -111,10 +112,15 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Thirty days of what was measured, of how long runs waited and ran, and of what happened to the fleet. A window is `[from, to)`.",
     ),
     ("monitor", "Monitor", "How the appliance is doing."),
+    (
+        "backups",
+        "Backups",
+        "One file that holds everything as it was at one moment, with checksums; `tidegate restore` makes a directory of it.",
+    ),
 ];
 
 /// The parts of the table.
-const PARTS: [&[Operation]; 11] = [
+const PARTS: [&[Operation]; 12] = [
     MAIN,
     runs::RUNS,
     batches::BATCHES,
@@ -126,6 +132,7 @@ const PARTS: [&[Operation]; 11] = [
     access::ACCESS,
     alerts::ALERTS,
     history::HISTORY,
+    backups::BACKUPS,
 ];
 
 /// Every operation.

@@ -7,6 +7,7 @@ use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::ledger::outbox::save::is_hooks_lane;
 use crate::ledger::runs::save::lane_of;
+use crate::ledger::verify::verify;
 use crate::model::delivery::{Lane, OutboxRow, Purpose, RowState, Timer};
 use crate::model::run::{Mirror, Run, Status};
 use crate::model::task::Task;
@@ -47,6 +48,8 @@ pub fn check(rows: &dyn Rows) {
     super::shards::check(rows, &facts.runs);
     super::keys::check(rows);
     super::pull::check(rows, facts.runs.values());
+    // What operators verify says the same.
+    assert_eq!(verify(rows, &mut |_| Ok(())).unwrap().summary(), None, "verified");
 }
 
 impl Facts {

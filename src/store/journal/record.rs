@@ -109,7 +109,7 @@ fn sum(identity: u64, numbers: &[u8], body: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn put_row(buffer: &mut Vec<u8>, (key, value): Row<'_>) {
+pub(in crate::store) fn put_row(buffer: &mut Vec<u8>, (key, value): Row<'_>) {
     let key_length = u16::try_from(key.len()).expect("keys are checked to be shorter than 64 KiB");
     let value_length = value.map_or(REMOVED, |value| {
         u32::try_from(value.len()).expect("rows are checked to be shorter than 4 GiB")

@@ -8,6 +8,7 @@
 
 mod access;
 mod alerts;
+mod backup;
 mod batch;
 mod buffer;
 mod fleet;
@@ -55,7 +56,7 @@ const BUFFER_SINCE: &str = "format-1-d";
 const BATCHES_SINCE: &str = "format-1-e";
 /// The first file that holds schedules.
 const SCHEDULES_SINCE: &str = "format-1-f";
-/// The first file that holds history, alerts and access control.
+/// The first file that holds history, alerts, access control and backups.
 const MONITOR_SINCE: &str = "format-1-g";
 
 fn folder() -> PathBuf {
@@ -270,6 +271,7 @@ fn written() -> Memory {
     access::write(&mut tx);
     alerts::write(&mut tx);
     history::write(&mut tx);
+    backup::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -339,6 +341,7 @@ fn golden_rows_of_every_age_are_readable() {
             access::check(&memory);
             alerts::check(&memory);
             history::check(&memory);
+            backup::check(&memory);
         }
         ages += 1;
     }

@@ -5,6 +5,7 @@ pub mod alert;
 pub mod alert_message;
 pub mod attempt;
 pub mod audit;
+pub mod backup;
 pub mod batch;
 pub mod buffer_settings;
 pub mod buffer_sweep;

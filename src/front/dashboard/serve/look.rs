@@ -9,8 +9,8 @@ use crate::front::dashboard::shell::{Banner, Shell, navigation};
 use crate::front::dashboard::text;
 use crate::front::http::outbox::scope_text;
 use crate::front::http::state::Front;
-use crate::model::alert::{Alert, Severity};
 use crate::model::access::{Known, Who};
+use crate::model::alert::{Alert, Severity};
 use crate::model::delivery::Pause;
 use crate::model::refusal::{Class, Refusal};
 

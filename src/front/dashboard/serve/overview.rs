@@ -21,6 +21,7 @@ use crate::front::dashboard::parts::{Badge, RunLink, Tone, When};
 use crate::front::dashboard::text;
 use crate::front::http::error::Answer;
 use crate::front::http::state::Front;
+use crate::model::backup::Backup;
 use crate::model::delivery::Line;
 use crate::model::refusal::Refusal;
 use crate::model::run::{Run, Status};
@@ -68,7 +69,7 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
         endpoints: look.endpoints.iter().take(TASKS_SHOWN).map(endpoint_line).collect(),
         tasks: overview.tasks.iter().map(|figures| task_line(figures, &tasks)).collect(),
         streams: streams_card(front, now)?,
-        store: store_card(front, &overview.writer, now),
+        store: store_card(front, &overview.writer, now)?,
         failures: failures.iter().map(|run| failure_line(run, now)).collect(),
         events: overview.events.iter().map(|line| event_line(line, now)).collect(),
         first_run_curl: first_run(&front.about.address, tasks.first()),
@@ -199,7 +200,7 @@ fn limit_words(task: &Task) -> String {
     }
 }
 
-fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> StoreCard {
+fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> Result<StoreCard, Refusal> {
     let commits = writer.commits > 0;
     let length = |ms: f64| {
         if commits { text::micros((ms * 1_000.0) as u64) } else { text::NOTHING.to_owned() }
@@ -208,7 +209,11 @@ fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> StoreCard {
     let file = host::store_bytes(&front.about.data_dir);
     let retention = front.appliance.retention_figures();
     let behind = retention.behind;
-    StoreCard {
+    let (last, verified) = front.appliance.last_backups()?;
+    Ok(StoreCard {
+        backup_concern: backup_concern(front, last.as_ref(), now),
+        backup: When::maybe(last.map(|last| last.finished_at), now),
+        verified: When::maybe(verified.and_then(|verified| verified.verified_at), now),
         removed_runs: retention.removed.runs,
         runs_kept: text::span(front.appliance.retention().runs),
         removal_behind: if behind >= LATE { text::span(behind) } else { String::new() },
@@ -219,6 +224,19 @@ fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> StoreCard {
         batch_size: batch,
         uptime: text::span(now.since(front.about.started_at)),
         memory_bytes: crate::base::memory::resident_bytes(),
+    })
+}
+
+/// A backup that is damaged, or that should have been made by now.
+fn backup_concern(front: &Front, last: Option<&Backup>, now: Time) -> String {
+    if let Some(damage) = last.and_then(|last| last.damage.as_ref()) {
+        return format!("The last backup is not whole: {damage}");
+    }
+    let Some(every) = front.appliance.backup_settings().every else { return String::new() };
+    let since = last.map_or(front.about.started_at, |last| last.started_at);
+    match now.since(since).0 > every.0.saturating_mul(2) {
+        true => format!("One is to be made every {}; the last ones failed", text::span(every)),
+        false => String::new(),
     }
 }
 

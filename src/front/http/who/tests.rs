@@ -54,6 +54,7 @@ impl House {
             about: Arc::new(about),
             pulse: Arc::default(),
             probe: Arc::new(|_, _| unreachable!("nothing is tested")),
+            channel_test: Arc::new(|_| unreachable!("no channel is tested")),
             allow: Arc::default(),
             stop: CancellationToken::new(),
         }));

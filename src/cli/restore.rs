@@ -1,0 +1,133 @@
+//! `tidegate restore` and `tidegate compact`: what is done to the directory of a stopped appliance.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::bar::Bar;
+use super::exit;
+use super::running::{Failure, Where};
+use crate::appliance::backups::verify_file;
+use crate::store::backup::{BackupError, Progress, Reader, Summary};
+use crate::store::open::compact_dir;
+use crate::store::restore::{RestoreError, check_target, restore};
+
+/// Make a directory of data out of a backup.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tidegate restore /mnt/tidegate-monday.tidegate --data-dir /var/lib/tidegate"
+)]
+pub struct Restore {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    place: Where,
+    /// Check the backup and the directory, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Restore {
+    pub fn run(self) -> i32 {
+        let dir = match self.place.settings() {
+            Ok(settings) => settings.data_dir,
+            Err(code) => return code,
+        };
+        match self.restore(&dir) {
+            Ok(summary) => {
+                let (stamp, rows) = (&summary.stamp, summary.contents.total().rows);
+                if self.json {
+                    println!(
+                        "{}",
+                        json!({
+                            "ok": true, "restored": !self.dry_run, "data_dir": dir,
+                            "created_at": stamp.created_at, "sequence": stamp.sequence,
+                            "rows": rows, "digest": summary.digest_text(),
+                        })
+                    );
+                } else {
+                    let done = if self.dry_run { "could be restored" } else { "restored" };
+                    println!(
+                        "{done}: {rows} rows as of {}, commit {}, into {}",
+                        stamp.created_at.to_rfc3339(),
+                        stamp.sequence,
+                        dir.display()
+                    );
+                    println!(
+                        "deliveries that were out at that moment are made again at the next start"
+                    );
+                }
+                exit::DONE
+            }
+            Err(failure) => failure.tell(self.json),
+        }
+    }
+
+    fn restore(&self, dir: &std::path::Path) -> Result<Summary, Failure> {
+        let of_backup = |error: BackupError| Failure::new(exit::of_backup(&error), error);
+        let of_restore = |error: RestoreError| {
+            let code = match &error {
+                RestoreError::NotEmpty { .. } => exit::FAILED,
+                RestoreError::Backup(error) => exit::of_backup(error),
+                RestoreError::Open(error) => exit::of_open(error),
+            };
+            Failure::new(code, error)
+        };
+        let reader = Reader::open(&self.file).map_err(of_backup)?;
+        check_target(&reader, dir).map_err(of_restore)?;
+        let rows = reader.said().map_or(0, |said| said.total().rows);
+        let mut bar = Bar::new(if self.dry_run { "verify" } else { "restore" }, rows);
+        let mut watch = |progress: Progress| {
+            bar.at(progress.rows, progress.file_bytes);
+            Ok(())
+        };
+        if !self.dry_run {
+            return restore(reader, dir, &mut watch).map_err(of_restore);
+        }
+        let (summary, report) = verify_file(&self.file, &mut watch).map_err(of_backup)?;
+        match report.summary() {
+            None => Ok(summary),
+            Some(what) => Err(Failure::new(exit::VERIFICATION_FAILED, what)),
+        }
+    }
+}
+
+/// Give room back that the store holds and does not need.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  tidegate compact --data-dir /var/lib/tidegate")]
+pub struct Compact {
+    #[command(flatten)]
+    place: Where,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Compact {
+    pub fn run(self) -> i32 {
+        let settings = match self.place.settings() {
+            Ok(settings) => settings,
+            Err(code) => return code,
+        };
+        let dir = &settings.data_dir;
+        if !dir.join(crate::store::open::STORE_FILE).exists() {
+            let what = format!("the directory `{}` holds no store", dir.display());
+            return Failure::new(exit::FAILED, what).tell(self.json);
+        }
+        match compact_dir(dir, settings.cache_bytes) {
+            Ok((before, after)) => {
+                match self.json {
+                    true => println!("{}", json!({ "ok": true, "before": before, "after": after })),
+                    false => println!("{before} bytes before, {after} bytes now"),
+                }
+                exit::DONE
+            }
+            Err(error) => Failure::new(exit::of_open(&error), error).tell(self.json),
+        }
+    }
+}

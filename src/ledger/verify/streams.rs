@@ -1,0 +1,107 @@
+//! Keys and streams: heads say what their entries and groups say.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::model::delivery::Timer;
+use crate::model::stream::{Group, KeyName, NOBODY, Stream, StreamId};
+use crate::store::fault::Fault;
+use crate::store::key::{Key, KeyReader};
+use crate::store::kinds::key::{self as keys, Value};
+use crate::store::kinds::{count, entry, group as groups, pending};
+use crate::store::rows::{Span, counter};
+use crate::store::tables::Table;
+
+use super::Check;
+
+impl Check<'_> {
+    pub fn check_keys(&mut self) -> Result<(), Fault> {
+        self.each(Table::Key, &mut |check, key, _| {
+            let mut reader = KeyReader::new(key);
+            let name = KeyName { db: reader.u8()?, name: reader.name()?.into() };
+            let Some(found) = keys::get(check.rows, &name)? else { return Ok(()) };
+            let what = || format!("key {}", name.text());
+            let by_number = Key::new(Table::KeyNumber).u8(name.db).u64(found.number);
+            check.indexed(Table::KeyNumber, by_number, what)?;
+            if let Some(at) = found.expires_at {
+                let by_expiry = Key::new(Table::KeyDue).time(at).u8(name.db).name(&name.name);
+                check.indexed(Table::KeyDue, by_expiry, what)?;
+            }
+            check.add(count::keys(name.db), 1);
+            if let Value::Stream(stream) = &found.value {
+                check.same(stream.number, found.number, || format!("{}: number", what()));
+                check.check_stream(stream, &name.text())?;
+            }
+            Ok(())
+        })?;
+        self.discount_wakes()
+    }
+
+    /// A timer that wakes readers is no promise: entries wait in an index of their own.
+    fn discount_wakes(&mut self) -> Result<(), Fault> {
+        let span = Span::prefix(&Key::new(Table::Due).u8(Timer::Again as u8));
+        let mut wakes = 0;
+        self.scan(&span, &mut |_, _, _| {
+            wakes += 1;
+            Ok(())
+        })?;
+        *self.indexed.entry(Table::Due).or_default() += wakes;
+        Ok(())
+    }
+
+    fn check_stream(&mut self, stream: &Stream, name: &str) -> Result<(), Fault> {
+        let (mut length, mut runs, mut last) = (0, 0, StreamId::MIN);
+        let ends = (stream.first, StreamId::MAX);
+        entry::scan_ids(self.rows, stream.number, ends, &mut |id, is_run| {
+            (length, last) = (length + 1, id);
+            runs += u64::from(is_run);
+            ControlFlow::Continue(())
+        })?;
+        self.same(stream.length, length, || format!("length of stream {name}"));
+        self.same(stream.runs, runs, || format!("runs of stream {name}"));
+        self.expect(last <= stream.last && stream.added >= stream.length, || {
+            format!("stream {name}: an entry above its last id, or more than were added")
+        });
+        let all = groups::list(self.rows, stream.number, stream.groups as usize + 1)?;
+        self.same(all.len(), stream.groups as usize, || format!("groups of stream {name}"));
+        for (group_name, group) in all {
+            let group_name = String::from_utf8_lossy(&group_name);
+            let what = format!("group {group_name} of stream {name}");
+            self.check_group(stream.number, &group, &what)?;
+        }
+        Ok(())
+    }
+
+    fn check_group(&mut self, stream: u64, group: &Group, what: &str) -> Result<(), Fault> {
+        let mut by_consumer: BTreeMap<u32, i64> = BTreeMap::new();
+        let (mut all, mut wrong) = (0, None);
+        let ends = (StreamId::MIN, StreamId::MAX);
+        pending::scan(self.rows, stream, group.number, ends, &mut |id, row| {
+            all += 1;
+            if row.consumer != NOBODY {
+                *by_consumer.entry(row.consumer).or_default() += 1;
+            }
+            let is_held = row.consumer != NOBODY || row.again_at.is_some();
+            if id > group.pending_max || !is_held {
+                wrong = Some(id);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.expect(wrong.is_none(), || format!("{what}: {wrong:?} is pending for nobody"));
+        let found = counter(self.rows, &count::pending(stream, group.number))?;
+        self.same(found, all, || format!("{what}: pending"));
+        let most = group.consumers as usize + 1;
+        let consumers = groups::consumers(self.rows, stream, group.number, most)?;
+        self.same(consumers.len(), group.consumers as usize, || format!("{what}: consumers"));
+        for (_, consumer) in consumers {
+            let key = count::pending_of(stream, group.number, consumer.number);
+            let found = counter(self.rows, &key)?;
+            let expected = by_consumer.remove(&consumer.number).unwrap_or(0);
+            self.same(found, expected, || format!("{what}: pending of {}", consumer.number));
+        }
+        self.expect(by_consumer.is_empty(), || {
+            format!("{what}: pending for consumers that are not there")
+        });
+        Ok(())
+    }
+}
