@@ -5,13 +5,14 @@
 //! ```text
 //! floor  module      what it answers
 //! 6      cli         what a person types: serve (systemd: what a service manager is told), demo,
-//!                    bench, check, backup, restore, verify, compact, status, doctor, version;
-//!                    exit codes; running: the one way to a running appliance
+//!                    bench, check, backup, restore, verify, compact, status, doctor, token, user,
+//!                    version; exit codes; beside (a verb's request to the appliance, running or not)
 //!        app         composition: opens, builds, starts in order, stops in reverse
 //!        config      settings: defaults, file, environment, flags, each checked and named
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
-//!                    a commit, encode writes) and dashboard (a file per page)
+//!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
+//!                    route and resp::needs every command; stream and tls carry both doors
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    monitor (looks at everything every few seconds),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
@@ -19,14 +20,16 @@
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
 //!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,
 //!                    slice by slice), backup (makes them in their time)
-//! 4      appliance   all that a door or a duty may ask for, plain values in and out
+//! 4      appliance   all that a door or a duty may ask for, plain values in and out; access (who a
+//!                    caller is, from memory), caller (who asks, on the task of a request)
 //! 3      ledger      one act per file over a transaction: runs, outbox, tasks, keys (what Redis
 //!                    clients ask for), streams, fleet, buffer (accept, rotate: whose turn it is,
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), retain, jobs, backups (which there are); verify: whether a whole store
-//!                    tells one story, in bounded memory; ask: questions
+//!                    told), retain, jobs, access (tokens, users, sessions, audit), backups (which
+//!                    there are); verify: whether a whole store tells one story, in bounded memory;
+//!                    ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -41,7 +44,9 @@
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), shard (a large run in parts), cron (expressions: times in a
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
-//!                    counts), job (a bulk action), sample (all that is measured, at one moment), refusal (every expected no)
+//!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
+//!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
+//!                    moment), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -91,6 +96,10 @@
 //! it again is the same `ledger::verify` that tests and simulator use. A restore fills a draft and
 //! gives it its name once the digest was right.
 //!
+//! Who asks is found out before a handler runs: each route has a gate with what it takes and whose
+//! things it is about, out of the same table as the route. The line of the audit log waits on the task
+//! of the request and goes along with the first act that it sends to the writer: one commit.
+//!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.
 //! - Domain code (floors 1-3) is synchronous; time and randomness are arguments.
@@ -102,6 +111,8 @@
 //! - An expected no is a `Refusal` and leaves no row; a broken promise is a `Fault` and ends the
 //!   engine. A full disk is the one fault that is waited out, read-only.
 //! - Types on disk are not types on the wire.
+//! - No route and no command without a role; no token and no password on disk but
+//!   as a hash.
 //!
 //! # Where this differs from the first design
 //! - One physical table with a prefix byte for each kind of row, not a table per kind: a further

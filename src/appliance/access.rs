@@ -323,7 +323,7 @@ impl Appliance {
             None => self.nobodys_password().await?,
         };
         let right = self.is_password(password, stored.clone()).await?;
-        let (Some(name), true, true) = (name, right, found.is_some()) else {
+        let (Some(name), true, Some(found)) = (name, right, found) else {
             let mut attempts = self.access.attempts();
             for key in &keys {
                 attempts.fail(key, now);
@@ -337,6 +337,7 @@ impl Appliance {
             let mut attempts = self.access.attempts();
             keys.iter().for_each(|key| attempts.succeed(key));
         }
+        caller::has_role(found.role);
         let (secret, hash) = fresh_secret("");
         let from = from.to_owned();
         self.call(move |tx| sessions::begin(tx, &name, &stored, hash, from)).await?;

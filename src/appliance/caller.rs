@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ledger::access::audit::{self, Line};
-use crate::model::access::Who;
+use crate::model::access::{Role, Who};
 use crate::model::refusal::Refusal;
 use crate::store::tx::Tx;
 
@@ -77,13 +77,18 @@ pub fn name() -> String {
 
 /// More words for the pending line.
 pub fn say(detail: impl Into<String>) {
+    let detail = detail.into();
+    change_pending(|line| line.detail = detail);
+}
+
+/// The role of a caller that only now turned out.
+pub(super) fn has_role(role: Role) {
+    change_pending(|line| line.role = role.as_str().to_owned());
+}
+
+fn change_pending(change: impl FnOnce(&mut Line)) {
     if let Some(caller) = current() {
-        let detail = detail.into();
-        caller.change(|line| {
-            if let Some(line) = line {
-                line.detail = detail;
-            }
-        });
+        caller.change(|line| line.as_mut().map(change));
     }
 }
 

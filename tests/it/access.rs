@@ -244,6 +244,8 @@ async fn set_up_link_makes_one_admin() {
     let good = [("token", &*secret), ("name", "ada"), ("password", PASSWORD)];
     assert_eq!(browser.post("/setup", &good).await.0, 303);
     assert_eq!(browser.get("/settings/users").await.0, 200);
+    let (_, _, page) = browser.get("/settings/audit").await;
+    assert!(page.contains("set-up link") && page.contains("POST /login"), "{page}");
     let eve = [("token", &*secret), ("name", "eve"), ("password", PASSWORD)];
     assert_eq!(browser.post("/setup", &eve).await.0, 403);
     assert_eq!(world.app.as_ref().unwrap().appliance.set_up_link(), None);

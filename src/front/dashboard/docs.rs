@@ -37,6 +37,8 @@ pub struct Operation {
     pub summary: String,
     /// Further paragraphs.
     pub notes: Vec<String>,
+    /// Who may, for example `admin or operator`; empty for everyone.
+    pub roles: String,
     pub parameters: Vec<Parameter>,
     /// An example of a body as JSON; empty for none.
     pub example: String,

@@ -14,6 +14,7 @@ use crate::front::http::describe::{self, operation_id, path_names};
 use crate::front::http::error::Answer;
 use crate::front::http::state::Front;
 use crate::front::http::table::{OPERATIONS, SECTIONS};
+use crate::model::access::{Needs, Role};
 use crate::model::outcome::code;
 use crate::model::refusal::Code;
 
@@ -50,6 +51,16 @@ fn sections() -> Vec<Section> {
     SECTIONS.iter().map(section).collect()
 }
 
+/// Who may, in words.
+fn roles(operation: &describe::Operation) -> String {
+    let roles: Vec<&str> = operation.needs().roles().map(Role::as_str).collect();
+    match operation.needs() {
+        Needs::Nothing => String::new(),
+        Needs::Read => "every role".to_owned(),
+        _ => roles.join(" or "),
+    }
+}
+
 fn operation(operation: &describe::Operation) -> Operation {
     Operation {
         anchor: operation_id(operation),
@@ -57,6 +68,7 @@ fn operation(operation: &describe::Operation) -> Operation {
         path: operation.path.to_owned(),
         summary: operation.summary.to_owned(),
         notes: operation.notes.iter().map(|note| (*note).to_owned()).collect(),
+        roles: roles(operation),
         parameters: parameters(operation),
         example: operation.example.to_owned(),
         responses: operation

@@ -1,5 +1,7 @@
 //! The way in: signing in and out, and the link that makes the first admin.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, Uri, header};
@@ -8,13 +10,14 @@ use super::form::{Back, Form, Typed};
 use super::html;
 use super::look::{bare, inner_form};
 use crate::appliance::access::PASSWORD_CHARS_MIN;
+use crate::appliance::caller::{Caller, as_caller};
 use crate::front::dashboard::access::{LoginPage, SetUpPage};
 use crate::front::dashboard::shell::Shell;
 use crate::front::http::error::{Answer, Error};
 use crate::front::http::runs_create as checks;
 use crate::front::http::state::Front;
 use crate::front::http::who::{COOKIE, From, session_of};
-use crate::model::access::{Role, SESSION_AGE_MAX};
+use crate::model::access::{Role, SESSION_AGE_MAX, Who};
 use crate::model::refusal::Refusal;
 
 /// A frame for those who are not in yet: it says nothing of the house.
@@ -45,7 +48,7 @@ pub async fn sign_in(
     fields.text("name");
     fields.text("password");
     fields.end()?;
-    match front.appliance.sign_in(&name, password, &from).await {
+    match signing_in(&front, &name, password, &from).await {
         Ok(secret) => Ok(signed_in(&front, &secret, back)),
         Err(refusal) => {
             let mut page = login_page(&front, &typed);
@@ -53,6 +56,22 @@ pub async fn sign_in(
             Ok(with_wait(html(refusal.code.class().http_status(), &page), &refusal))
         }
     }
+}
+
+/// Signs in; the audit log tells of it when it worked, under the name that was proven with it.
+async fn signing_in(
+    front: &Front,
+    name: &str,
+    password: String,
+    from: &str,
+) -> Result<String, Refusal> {
+    let who = Who { name: format!("user {name}"), role: Role::Viewer, ..Who::anyone() };
+    let work = front.appliance.sign_in(name, password, from);
+    as_caller(told(who, "POST /login", "/login", from), work).await
+}
+
+fn told(who: Who, action: &str, what: &str, from: &str) -> Arc<Caller> {
+    Arc::new(Caller::told(Arc::new(who), action.to_owned(), what.to_owned(), from.to_owned()))
 }
 
 /// Leads on, with the cookie of the session.
@@ -122,8 +141,10 @@ pub async fn make_admin(
     let made = async {
         let checked = checks::name("name", &name)?;
         let password = typed.text("password");
-        front.appliance.add_user(checked, Role::Admin, password.clone(), true).await?;
-        front.appliance.sign_in(&name, password, &from).await
+        let link = Who { name: "set-up link".to_owned(), ..Who::anyone() };
+        let work = front.appliance.add_user(checked, Role::Admin, password.clone(), true);
+        as_caller(told(link, "POST /setup", "/setup", &from), work).await?;
+        signing_in(&front, &name, password, &from).await
     };
     match made.await {
         Ok(secret) => Ok(signed_in(&front, &secret, back)),
