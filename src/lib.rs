@@ -11,7 +11,7 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    monitor (looks at everything every few seconds),
+//!                    monitor (looks at everything every few seconds, and keeps history),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
@@ -23,21 +23,26 @@
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), retain, jobs; ask: questions
+//!                    told), history (tick, pack: by series once an hour is over, forget, ask),
+//!                    retain, jobs; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
-//!                    wait), handle, hub of hints
+//!                    wait), handle, hub of hints, timings (how long runs took, until history
+//!                    takes it)
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
 //!                    page), keys, codec, rows, overlay transactions, open; disk (a commit is durable
 //!                    in the journal and shown at once), recent (what redb does not have yet),
 //!                    keeper (puts it into redb beside the writer, makes checkpoints), view (both
-//!                    as one), apply (changes into redb's table); kinds: a file per kind of row
+//!                    as one), apply (changes into redb's table), pack (numbers packed tight); kinds:
+//!                    a file per kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), shard (a large run in parts), cron (expressions: times in a
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
-//!                    counts), job (a bulk action), sample (all that is measured, at one moment), refusal (every expected no)
+//!                    counts), job (a bulk action), sample (all that is measured, at one moment),
+//!                    history (windows and their buckets), histogram (lengths of time that can be
+//!                    merged), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -82,6 +87,12 @@
 //! out with every row that was there for its sake, in slices; `retain::run` holds the one place that
 //! knows what points to a run. A bulk job keeps its runs as a set of rows: counting writes them,
 //! acting takes each out in the transaction that acts on it.
+//!
+//! What is measured becomes one sample every 3 s, for pages, `/metrics`, alerts and history alike.
+//! The first of each half minute is written as one row; once an hour is over it is packed by series,
+//! in steps of a tick, of five minutes and of an hour, so that a window of any length is answered
+//! out of a few rows. Lengths of time are histograms from the commit that saw them to the answer, so
+//! percentiles are those of all runs of a window.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

@@ -16,6 +16,7 @@ mod delivery;
 mod endpoints;
 mod fuzz_frames;
 mod history;
+mod history_load;
 mod jobs;
 mod kill;
 mod outcomes;
