@@ -14,7 +14,7 @@
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
 //!                    route and resp::needs every command; stream and tls carry both doors
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    monitor (looks at everything every few seconds),
+//!                    monitor (looks at everything every few seconds, and keeps history),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
@@ -27,17 +27,20 @@
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), retain, jobs, access (tokens, users, sessions, audit), backups (which
-//!                    there are); verify: whether a whole store tells one story, in bounded memory;
-//!                    ask: questions
+//!                    told), history (tick, pack: by series once an hour is over, forget, ask),
+//!                    retain, jobs, access (tokens, users, sessions, audit), backups (which there
+//!                    are); verify: whether a whole store tells one story, in bounded memory; ask:
+//!                    questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
-//!                    wait), handle, hub of hints
+//!                    wait), handle, hub of hints, timings (how long runs took, until history
+//!                    takes it)
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
 //!                    page), keys, codec, rows, overlay transactions, open; disk (a commit is durable
 //!                    in the journal and shown at once), recent (what redb does not have yet),
 //!                    keeper (puts it into redb beside the writer, makes checkpoints), view (both
 //!                    as one), apply (changes into redb's table), backup (one file out of a view),
-//!                    restore, upgrade (older formats); kinds: a file per kind of row
+//!                    restore, upgrade (older formats), pack (numbers packed tight); kinds: a file per
+//!                    kind of row
 //! 1      model       what things are and how they may change: run (the state machine), task,
 //!                    batch, delivery, outcome (the outcome table), retry, breaker, gate (straight in or
 //!                    into the buffer), buffer (its settings), signature, target
@@ -46,7 +49,8 @@
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
-//!                    moment), refusal (every expected no)
+//!                    moment), history (windows and their buckets), histogram (lengths of time that
+//!                    can be merged), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -99,6 +103,12 @@
 //! Who asks is found out before a handler runs: each route has a gate with what it takes and whose
 //! things it is about, out of the same table as the route. The line of the audit log waits on the task
 //! of the request and goes along with the first act that it sends to the writer: one commit.
+//!
+//! What is measured becomes one sample every 3 s, for pages, `/metrics`, alerts and history alike.
+//! The first of each half minute is written as one row; once an hour is over it is packed by series,
+//! in steps of a tick, of five minutes and of an hour, so that a window of any length is answered
+//! out of a few rows. Lengths of time are histograms from the commit that saw them to the answer, so
+//! percentiles are those of all runs of a window.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

@@ -20,6 +20,7 @@ mod endpoints;
 mod faults;
 mod fuzz_frames;
 mod history;
+mod history_load;
 mod jobs;
 mod kill;
 mod outcomes;

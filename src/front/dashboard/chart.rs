@@ -54,7 +54,8 @@ impl Unit {
     fn axis(self, value: f64) -> String {
         match self {
             Unit::PerSecond | Unit::Count | Unit::Percent => axis_label(value),
-            Unit::Millis | Unit::Bytes => self.show(value),
+            // There is little room beside an axis.
+            Unit::Millis | Unit::Bytes => self.show(value).replace(' ', ""),
         }
     }
 }

@@ -167,3 +167,28 @@ fn nothing_measured_is_still_whole() {
     let families = parse(&text(&Sample::default(), &BTreeMap::new(), "0", 0));
     assert_eq!(families.len(), 2);
 }
+
+/// The board that is shipped asks for nothing that is not told.
+#[test]
+fn board_asks_for_what_there_is() {
+    let board = include_str!("../../../../packaging/grafana/tidegate.json");
+    let mut latency = Latency::default();
+    latency.run.record(1);
+    latency.wait.record(1);
+    let durations = BTreeMap::from([("resize".to_owned(), latency)]);
+    let text = text(&everything(), &durations, "0", 0);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut asked = BTreeSet::new();
+    for rest in board.split("tidegate_").skip(1) {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        asked.insert(format!("tidegate_{}", &rest[..end]));
+    }
+    assert!(asked.len() > 15, "{asked:?}");
+    for name in asked {
+        assert!(
+            text.lines().any(|line| line.starts_with(&format!("{name}{{"))
+                || line.starts_with(&format!("{name} "))),
+            "{name}"
+        );
+    }
+}

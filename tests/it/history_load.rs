@@ -1,0 +1,156 @@
+//! How much thirty days of history cost: bytes, queries and the sampler. Not a part of the gate; the
+//! figures of the README come from here:
+//!
+//! `cargo test --release --test it history_load -- --ignored --nocapture`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate::appliance::fleet::Beat;
+use tidegate::appliance::history::Round;
+use tidegate::appliance::pulse::Pulse;
+use tidegate::appliance::{Appliance, Settings, start::start};
+use tidegate::base::entropy::Entropy;
+use tidegate::base::time::{ManualClock, Span, Stopwatch, Time};
+use tidegate::model::sample::{Metric, Sample, Series};
+use tidegate::model::stream::{Fields, KeyName};
+use tidegate::store::open::{CACHE_BYTES, JOURNAL_FILE, STORE_FILE, open_dir};
+
+const START: Time = Time(1_699_920_000_000);
+const DAYS: i64 = 30;
+const STREAMS: usize = 50;
+const WORKERS: usize = 200;
+const SERIES: usize = 1_000;
+/// A query's time is the median of so many.
+const ASKED: usize = 15;
+
+#[tokio::test]
+#[ignore = "takes minutes, and wants a release build"]
+async fn thirty_days_are_small_and_quick() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open_dir(dir.path(), CACHE_BYTES, Arc::new(|_| {})).unwrap();
+    let clock = Arc::new(ManualClock::at(START));
+    let settings = Settings { data_dir: Some(dir.path().to_owned()), ..Settings::default() };
+    let on_fault = Box::new(|fault: &_| panic!("{fault}"));
+    let (appliance, writer) =
+        start(opened.disk.clone(), clock.clone(), settings, on_fault).unwrap();
+
+    fleet(&appliance).await;
+    let pulse = Pulse::default();
+    appliance.sample_streams(&pulse.streams).unwrap();
+    let measured = appliance.sample(&pulse);
+    let took = median(|| drop(appliance.sample(&pulse)));
+    println!("a sample of {} series takes {took:?}: one in 3 s", measured.values.len());
+
+    let before = bytes(dir.path());
+    let mut entropy = Entropy::from_seed(1);
+    let mut walk: Vec<i64> = (0..SERIES as i64).collect();
+    let (watch, mut packing) = (Stopwatch::start(), Duration::ZERO);
+    for tick in 0..DAYS * 2_880 {
+        clock.set(START.plus(Span::from_secs(30 * tick)));
+        let sample = next(&appliance, &mut walk, &mut entropy);
+        assert!(appliance.history_tick(&sample).await.unwrap().fresh);
+        if tick % 120 == 3 {
+            let watch = Stopwatch::start();
+            while appliance.history_pack().await.unwrap() {}
+            let mut round = appliance.history_forget(Round::default()).await.unwrap();
+            while round.more {
+                round = appliance.history_forget(round).await.unwrap();
+            }
+            packing += watch.elapsed();
+        }
+        if tick % 28_800 == 28_799 {
+            println!(
+                "{} days: {} MB",
+                (tick + 1) / 2_880,
+                (bytes(dir.path()) - before) / 1_000_000
+            );
+        }
+    }
+    println!("all ticks took {:?}, {packing:?} of it packing and forgetting", watch.elapsed());
+
+    let now = appliance.now();
+    let names: Vec<Series> =
+        (0..100).map(|n| Series::new(Metric::StreamLength, format!("series-{n}"))).collect();
+    for (words, span, ago) in [
+        ("1 h", Span::from_hours(1), Span::ZERO),
+        ("6 h", Span::from_hours(6), Span::ZERO),
+        ("24 h", Span::from_hours(24), Span::ZERO),
+        ("7 d", Span::from_days(7), Span::ZERO),
+        ("30 d", Span::from_days(30), Span::ZERO),
+        ("1 h, 6 days ago", Span::from_hours(1), Span::from_days(6)),
+        ("3 d, 20 days ago", Span::from_days(3), Span::from_days(20)),
+    ] {
+        let to = now.minus(ago);
+        let window = appliance.window(Some(to.minus(span)), Some(to)).unwrap();
+        for count in [1, 10, 100] {
+            let took = median(|| {
+                let found = appliance.history_values(&names[..count], &window).unwrap();
+                assert!(found.values().all(|points| (10..=201).contains(&points.len())));
+            });
+            println!("{words}, {count} series: {took:?}");
+        }
+    }
+    let month = appliance.window(Some(now.minus(Span::from_days(30))), None).unwrap();
+    println!("summary of 30 d: {:?}", median(|| drop(appliance.history_summary(&month).unwrap())));
+    drop(appliance);
+    writer.stop();
+    println!("closed: {} MB", (bytes(dir.path()) - before) / 1_000_000);
+}
+
+/// Two hundred workers of fifty streams with entries in them.
+async fn fleet(appliance: &Appliance) {
+    for stream in 0..STREAMS {
+        let entry = Fields::from_parts(&["n", "1"]);
+        let name = KeyName::of(&format!("stream-{stream:02}"));
+        appliance.add_entries(name, vec![entry; 20]).await.unwrap();
+    }
+    for worker in 0..WORKERS {
+        let beat = Beat {
+            stream: format!("stream-{:02}", worker % STREAMS),
+            consumer: format!("worker-{worker}"),
+            started_at: None,
+            task_limit: 10,
+            info: None,
+        };
+        appliance.worker_beat(beat).await.unwrap();
+    }
+    appliance.fleet_tick(appliance.now()).await.unwrap();
+}
+
+/// A third never changes, a third now and then, a third always, and some of it is no whole number.
+fn next(appliance: &Appliance, walk: &mut [i64], entropy: &mut Entropy) -> Sample {
+    let mut sample = Sample { at: appliance.now(), ..Sample::default() };
+    for (index, value) in walk.iter_mut().enumerate() {
+        let moves = match index % 3 {
+            0 => false,
+            1 => entropy.below(20) == 0,
+            _ => true,
+        };
+        if moves {
+            *value = (*value + entropy.below(41) as i64 - 20).max(0);
+        }
+        let value = *value as f64 / if index % 6 == 5 { 7.0 } else { 1.0 };
+        sample.put(Metric::StreamLength, format!("series-{index}"), value);
+    }
+    sample
+}
+
+fn median(mut act: impl FnMut()) -> Duration {
+    let mut took: Vec<Duration> = (0..ASKED)
+        .map(|_| {
+            let watch = Stopwatch::start();
+            act();
+            watch.elapsed()
+        })
+        .collect();
+    took.sort();
+    took[ASKED / 2]
+}
+
+/// What the files take on the disk.
+fn bytes(dir: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let size = |file| std::fs::metadata(dir.join(file)).map_or(0, |data| data.blocks() * 512);
+    [STORE_FILE, JOURNAL_FILE].map(size).iter().sum()
+}
