@@ -11,6 +11,7 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page)
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
+//!                    alerts (a look after each sample; slack, mail and webhook, each by itself),
 //!                    monitor (looks at everything every few seconds),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
@@ -23,7 +24,7 @@
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), retain, jobs; ask: questions
+//!                    told), retain, jobs, alerts (look, deliver, silences); ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints
 //! 2      store       the only module that names redb and bincode: tables (the whole schema on a
@@ -37,7 +38,8 @@
 //!                    (which addresses may be called), stream (ids, groups, lag), worker (alive,
 //!                    stopped, crashed), shard (a large run in parts), cron (expressions: times in a
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
-//!                    counts), job (a bulk action), sample (all that is measured, at one moment), refusal (every expected no)
+//!                    counts), job (a bulk action), sample (all that is measured, at one moment), alert
+//!                    (rule, reading: what is breached, machine: who is told what), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -82,6 +84,10 @@
 //! out with every row that was there for its sake, in slices; `retain::run` holds the one place that
 //! knows what points to a run. A bulk job keeps its runs as a set of rows: counting writes them,
 //! acting takes each out in the transaction that acts on it.
+//!
+//! After every sample `alerts::look` takes each alert, one for each rule and subject, further by the
+//! pure machine of `model::alert`; state, line of the history and message are one transaction. A duty
+//! for each channel delivers the messages and settles them, so that a crash repeats one and loses none.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

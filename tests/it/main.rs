@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
+mod alerts;
 mod bad_input;
 mod batches;
 mod buffer;

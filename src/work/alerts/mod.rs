@@ -66,8 +66,8 @@ async fn turn(
     channels: &Channels,
     channel: Channel,
 ) -> Result<Option<Duration>, Refusal> {
-    let (Some(message), _) = appliance.alert_due(channel)? else {
-        let (_, next) = appliance.alert_due(channel)?;
+    let (due, next) = appliance.alert_due(channel)?;
+    let Some(message) = due else {
         let wait = next.map_or(IDLE_LONGEST, |at| at.since(appliance.now()).to_duration());
         return Ok(Some(wait.min(IDLE_LONGEST)));
     };
