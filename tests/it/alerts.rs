@@ -100,6 +100,7 @@ async fn s29_a_message_survives_a_kill_before_its_delivery() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("{}/hook", sink.url);
     let settings = [
+        ("TIDEGATE_ALERTS__SERVER", "test house"),
         ("TIDEGATE_ALERTS__GRACE", "0s"),
         ("TIDEGATE_ALERTS__DEBOUNCE", "0s"),
         ("TIDEGATE_ALERTS__WEBHOOK__URL", url.as_str()),
