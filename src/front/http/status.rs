@@ -62,6 +62,7 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
             "failed": overview.totals.failed, "finished": overview.totals.finished,
             "attempts": overview.totals.attempts, "late_results": overview.totals.late_results,
         },
+        "alerts": { "firing": front.appliance.firing_alerts()?.len() },
         "retention": retention(&front),
         "tasks": tasks,
         "events": events,
