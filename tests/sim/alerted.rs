@@ -222,7 +222,7 @@ impl Life {
 #[test]
 fn s29_whoever_is_told_gets_a_message_whenever_the_power_goes() {
     let (mut received, mut repeats) = (0, 0);
-    for seed in 0..SEEDS {
+    for seed in 0..crate::setting("TIDEGATE_SIM_SEEDS").unwrap_or(SEEDS).max(SEEDS) {
         let mut life = Life::begin(seed);
         for _ in 0..TURNS {
             life.turn();

@@ -37,10 +37,10 @@ pub fn settle(
     id: Id,
     outcome: Result<(), Failed>,
 ) -> Result<(), Stop> {
-    note(tx, channel, &outcome)?;
     let Some(mut message) = messages::get(tx, channel, id)?.filter(|m| m.dead_at.is_none()) else {
         return Ok(());
     };
+    note(tx, channel, &outcome)?;
     let Err(failed) = outcome else {
         messages::remove(tx, channel, id);
         return Ok(());
