@@ -165,6 +165,15 @@ impl Life {
             }
             self.process.now = self.process.now.plus(Span::from_secs(3));
         }
+        // What failed often waits for longer.
+        let next = |life: &Life| {
+            let now = life.process.now;
+            life.process.ask(|view| next_due(view, Channel::Slack, now)).expect("messages").1
+        };
+        while let Some(due) = next(self) {
+            self.process.now = self.process.now.max(due);
+            self.deliver();
+        }
     }
 
     /// Messages by alert, in the order in which they were made.
