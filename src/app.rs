@@ -424,11 +424,11 @@ fn channel_test(appliance: Appliance, to_people: Arc<Channels>) -> ChannelTest {
         Box::pin(async move {
             let mut all = Vec::new();
             for channel in wanted {
-                let tested = alerts::test(&appliance, &to_people, channel).await?;
+                let tested = alerts::test(&appliance, &to_people, channel).await;
                 let error = tested.outcome.err().map(|failed| failed.error);
                 all.push(ChannelTested { channel, error, elapsed_ms: tested.elapsed_ms });
             }
-            Ok(all)
+            all
         })
     })
 }

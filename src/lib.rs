@@ -14,7 +14,8 @@
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
 //!                    route and resp::needs every command; stream and tls carry both doors
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    monitor (looks at everything every few seconds, and keeps history),
+//!                    monitor (looks at everything every few seconds, and keeps history), alerts (a
+//!                    look after each sample; slack, mail and webhook, each by itself),
 //!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
@@ -27,10 +28,10 @@
 //!                    drain, sweep, settings), batches (create, make, discard, cancel, finish),
 //!                    shards (plan, dispatch, deliver, follow: what runs say of their shards,
 //!                    forget), schedules (set, turn: begins windows and gives orgs their runs, make,
-//!                    told), history (tick, pack: by series once an hour is over, forget, ask),
-//!                    retain, jobs, access (tokens, users, sessions, audit), backups (which there
-//!                    are); verify: whether a whole store tells one story, in bounded memory; ask:
-//!                    questions
+//!                    told), history (tick, pack: by series once an hour is over, forget, ask), alerts
+//!                    (look, deliver, silences), retain, jobs, access (tokens, users, sessions,
+//!                    audit), backups (which there are); verify: whether a whole store tells one
+//!                    story, in bounded memory; ask: questions
 //!        engine      when things become durable: batch, writer, linger, parked (readers that
 //!                    wait), handle, hub of hints, timings (how long runs took, until history
 //!                    takes it)
@@ -49,8 +50,9 @@
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
-//!                    moment), history (windows and their buckets), histogram (lengths of time that
-//!                    can be merged), refusal (every expected no)
+//!                    moment), alert (rule, reading: what is breached, machine: who is told what),
+//!                    history (windows and their buckets), histogram (lengths of time that can be
+//!                    merged), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
@@ -109,6 +111,10 @@
 //! in steps of a tick, of five minutes and of an hour, so that a window of any length is answered
 //! out of a few rows. Lengths of time are histograms from the commit that saw them to the answer, so
 //! percentiles are those of all runs of a window.
+//!
+//! After every sample `alerts::look` takes each alert, one for each rule and subject, further by the
+//! pure machine of `model::alert`; state, line of the history and message are one transaction. A duty
+//! for each channel delivers the messages and settles them, so that a crash repeats one and loses none.
 //!
 //! # Invariants
 //! - Only `store` names redb and bincode; only `base::time` reads the clock.

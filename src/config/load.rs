@@ -127,6 +127,49 @@ mod tests {
         }
     }
 
+    /// A password of digits stays what it is, and nothing of a secret is printed.
+    #[test]
+    fn secrets_are_taken_as_they_stand_and_never_printed() {
+        let written = load(
+            None,
+            env(&[
+                ("TIDEGATE_ALERTS__MAIL__HOST", "mail.example"),
+                ("TIDEGATE_ALERTS__MAIL__USER", "alerts"),
+                ("TIDEGATE_ALERTS__MAIL__PASSWORD", "0042"),
+                ("TIDEGATE_ALERTS__MAIL__FROM", "a@example.org"),
+                ("TIDEGATE_ALERTS__MAIL__TO", "b@example.org, c@example.org"),
+                ("TIDEGATE_ALERTS__SLACK__URL", "https://hooks.example/T0/hush"),
+            ]),
+        )
+        .unwrap();
+        assert!(!format!("{written:?}").contains("0042"));
+        let settings = written.check().unwrap();
+        let mail = settings.alerts.channels.mail.as_ref().unwrap();
+        assert_eq!((mail.to.len(), mail.login.as_ref().unwrap().1.reveal()), (2, "0042"));
+        let printed = format!("{settings:?}");
+        assert!(!printed.contains("0042") && !printed.contains("hush"), "{printed}");
+    }
+
+    #[test]
+    fn s25_bad_rules_of_the_file_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("t.toml");
+        let rule = "[[alerts.rules]]\nname = 'r'\nmetric = 'callbacks'\nthreshold = 1\n";
+        for (text, needle) in [
+            (format!("{rule}cooldown = 0"), "`alerts.rules.r.cooldown`: expected 1s to 7d, got 0s"),
+            (format!("{rule}colldown = 1"), "colldown"),
+            (rule.repeat(2), "`alerts.rules.r.name`: another rule has this name already"),
+            ("[[alerts.rules]]\nmetric = 'x'".to_owned(), "`alerts.rules[0].name`"),
+            ("[[alerts.maintenance]]\ncron = 'x'".to_owned(), "`alerts.maintenance[0].cron`"),
+            ("[alerts]\ngrace = '2h'".to_owned(), "`alerts.grace`: expected 0s to 1h"),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            let read = load(Some(&file), env(&[])).and_then(Written::check);
+            let said = read.expect_err(&text).to_string();
+            assert!(said.contains(needle), "{said}");
+        }
+    }
+
     #[test]
     fn bad_settings_are_named() {
         for (pairs, needle) in [
@@ -143,6 +186,11 @@ mod tests {
             (&[("TIDEGATE_RETENTION__RUN", "1d")], "run"),
             (&[("TIDEGATE_BACKUP__EVERY", "1s")], "`backup.every`: expected 1m to 365d"),
             (&[("TIDEGATE_BACKUP__KEEP", "0")], "`backup.keep`: expected 1 to 1000"),
+            (&[("TIDEGATE_ALERTS__SLACK__URL", "hooks.example")], "alerts.slack.url"),
+            (&[("TIDEGATE_ALERTS__SLACK__URL_FILE", "nowhere/url")], "alerts.slack.url_file"),
+            (&[("TIDEGATE_ALERTS__WEBHOOK__URL", "https://a.example")], "alerts.webhook.secret"),
+            (&[("TIDEGATE_ALERTS__MAIL__HOST", "a.example")], "alerts.mail.from"),
+            (&[("TIDEGATE_ALERTS__MAIL__USER", "a")], "alerts.mail.host"),
             (&[("TIDEGATE_BUFFER__TRESHOLD", "1")], "treshold"),
             (&[("TIDEGATE_BUFFER__THRESHOLD", "0")], "`buffer.threshold`: expected 1 to"),
             (&[("TIDEGATE_BUFFER__THRESHOLD", "-1")], "`buffer.threshold`: invalid value"),

@@ -8,6 +8,7 @@
 
 mod access;
 mod backups;
+mod alerts;
 mod bad_input;
 mod batches;
 mod beside;

@@ -66,6 +66,12 @@ impl Build {
         self
     }
 
+    /// `[alerts]` of the configuration.
+    pub fn alerts(mut self, alerts: Value) -> Build {
+        self.written.alerts = serde_json::from_value(alerts).expect("settings of alerts");
+        self
+    }
+
     /// A directory on a file system of its own.
     pub fn data_dir(mut self, path: &std::path::Path) -> Build {
         self.written.server.data_dir = Some(path.to_owned());

@@ -6,6 +6,7 @@
 //! shows the last `TIDEGATE_SIM_LINES` lines of what happened.
 
 mod accidents;
+mod alerted;
 mod answers;
 mod backing;
 mod batches;

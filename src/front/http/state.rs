@@ -12,7 +12,6 @@ use crate::base::time::Time;
 use crate::model::alert::Channel;
 use crate::model::endpoint::Endpoint;
 use crate::model::outcome::Answer;
-use crate::model::refusal::Refusal;
 use crate::model::target::AllowList;
 use crate::model::task::Task;
 
@@ -38,11 +37,7 @@ pub struct ChannelTested {
 
 /// Sends a test message through channels of alerts, one after another.
 pub type ChannelTest = Arc<
-    dyn Fn(
-            Vec<Channel>,
-        ) -> Pin<Box<dyn Future<Output = Result<Vec<ChannelTested>, Refusal>> + Send>>
-        + Send
-        + Sync,
+    dyn Fn(Vec<Channel>) -> Pin<Box<dyn Future<Output = Vec<ChannelTested>> + Send>> + Send + Sync,
 >;
 
 /// Shared by all handlers; a cheap clone, since every request has its own.

@@ -64,6 +64,7 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
             "failed": overview.totals.failed, "finished": overview.totals.finished,
             "attempts": overview.totals.attempts, "late_results": overview.totals.late_results,
         },
+        "alerts": { "firing": front.appliance.firing_alerts()?.len() },
         "retention": retention(&front),
         "sample": front.appliance.newest_sample().map(|sample| sample_json(&sample)),
         "backup": backup(&front)?,

@@ -7,6 +7,7 @@ use crate::model::alert::Channel;
 use crate::model::alert::message::Message;
 use crate::model::notice::Notice;
 use crate::model::retry::{Next, RetryPolicy, Trouble, next_delay};
+use crate::model::retry_after::RETRY_AFTER_MAX;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::{alert as rows, alert_message as messages};
 use crate::store::rows::Rows;
@@ -36,10 +37,10 @@ pub fn settle(
     id: Id,
     outcome: Result<(), Failed>,
 ) -> Result<(), Stop> {
-    note(tx, channel, &outcome)?;
     let Some(mut message) = messages::get(tx, channel, id)?.filter(|m| m.dead_at.is_none()) else {
         return Ok(());
     };
+    note(tx, channel, &outcome)?;
     let Err(failed) = outcome else {
         messages::remove(tx, channel, id);
         return Ok(());
@@ -87,5 +88,8 @@ pub fn next_due(
     let mut waiting = messages::list(rows, channel, MESSAGES_MAX)?;
     waiting.retain(|message| message.dead_at.is_none());
     let next = waiting.iter().map(|message| message.due_at).min();
-    Ok((waiting.into_iter().find(|message| message.due_at <= now), next))
+    // Nothing is put off for longer than that: the clock was put back.
+    let is_due =
+        |message: &Message| message.due_at <= now || message.due_at.since(now) > RETRY_AFTER_MAX;
+    Ok((waiting.into_iter().find(is_due), next))
 }

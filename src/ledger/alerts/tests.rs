@@ -101,8 +101,16 @@ fn s29_state_and_message_are_one_transaction() {
     let line = house.world.ask(|view| messages::lines(view, None, 9).unwrap()).remove(0).1;
     assert_eq!(line.message, Some(house.messages(Channel::Slack)[0].id));
     assert_eq!(house.messages(Channel::Slack)[0].id, house.messages(Channel::Webhook)[0].id);
-    // A look without a change leaves no trace.
+}
+
+/// 35: the same look twice tells nothing twice, and one without a change leaves no trace.
+#[test]
+fn s35_the_same_look_twice_changes_nothing() {
+    let mut house = House::new();
+    house.value(Metric::BackupAgeSeconds, 1e6).value(Metric::OutboxDead, 3.0);
+    assert_eq!(house.look(), 1);
     let before = house.world.dump();
+    assert_eq!(house.look(), 0);
     house.after(Span::from_secs(3)).look();
     assert_eq!(house.world.dump(), before);
 }

@@ -77,17 +77,17 @@ pub fn step(look: &Look<'_>, known: Known<'_>) -> Outcome {
     keys.extend(fresh);
     let mut work = Work::default();
     for key in keys {
-        let was = known.alerts.get(key);
-        let Some(rule) = look.rules.get(&key.0) else {
+        let was = known.alerts.get(key).map(|was| was.not_after(look.now));
+        let Some(rule) = look.rules.get(&key.0).filter(|rule| look.knows(rule, &key.1)) else {
             if let Some(was) = was.filter(|was| was.phase == Phase::Firing) {
-                outcome.lines.push((look.line(was, What::Dropped, false), None));
+                outcome.lines.push((look.line(&was, What::Dropped, false), None));
             }
             continue;
         };
         let breach = breach_of(key);
         let after = match (was, breach) {
-            (Some(was), None) if !could_tell(rule, &key.1, look.sample) => Some(was.clone()),
-            (was, breach) => look.advance(rule, key, was.cloned(), breach, &mut work),
+            (Some(was), None) if !could_tell(rule, &key.1, look.sample) => Some(was),
+            (was, breach) => look.advance(rule, key, was, breach, &mut work),
         };
         if let Some(after) = after {
             work.after.insert(key.clone(), after);
@@ -113,7 +113,10 @@ fn grown(
             Some(mark) if *value > mark.value + by => {
                 Mark { value: *value, grew_at: Some(look.now) }
             }
-            Some(mark) => Mark { value: mark.value.min(*value), ..mark.clone() },
+            Some(mark) => Mark {
+                value: mark.value.min(*value),
+                grew_at: mark.grew_at.map(|at| at.min(look.now)),
+            },
         };
         if mark.grew_at.is_some_and(|at| look.now.since(at) < *window) {
             let of =
@@ -137,6 +140,11 @@ fn grown(
 }
 
 impl Look<'_> {
+    /// Workers that were forgotten are neither there nor gone.
+    fn knows(&self, rule: &Rule, subject: &str) -> bool {
+        !rule.condition.is_down() || self.reading.workers.contains(subject)
+    }
+
     fn is_quiet(&self, alert: &Alert) -> bool {
         self.quiet.covers(&alert.rule, &alert.subject, self.now)
     }
@@ -335,6 +343,19 @@ fn words(alert: &Alert, what: What, now: Time) -> String {
 impl Alert {
     pub fn key(&self) -> Key {
         (self.rule.clone(), self.subject.clone())
+    }
+
+    /// With no moment after `now`: a clock that was put back must not make a cooldown of days.
+    fn not_after(&self, now: Time) -> Alert {
+        let past = |at: Option<Time>| at.map(|at| at.min(now));
+        Alert {
+            since: self.since.min(now),
+            fired_at: past(self.fired_at),
+            resolved_at: past(self.resolved_at),
+            told_at: past(self.told_at),
+            messaged_at: past(self.messaged_at),
+            ..self.clone()
+        }
     }
 }
 

@@ -67,7 +67,8 @@ pub enum What {
     /// It still fires.
     Reminder = 2,
     Resolved = 3,
-    /// Its rule was changed or removed while it fired: nobody knows whether it is well.
+    /// Its rule was removed or its workers were forgotten while it fired: nobody knows whether it is
+    /// well, and nobody asks.
     Dropped = 4,
 }
 

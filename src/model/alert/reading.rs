@@ -1,6 +1,6 @@
 //! What is breached at one moment: the rules over a sample and over the fleet. It remembers nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Severity;
 use super::rule::{Condition, Rule};
@@ -37,6 +37,8 @@ pub struct Reading {
     pub breaches: BTreeMap<Key, Breach>,
     /// Values of rules on growth: what they mean depends on what was seen before.
     pub grown: BTreeMap<Key, f64>,
+    /// Types of workers that are known, or that a rule names.
+    pub workers: BTreeSet<String>,
 }
 
 /// The fleet at the moment of a look.
@@ -87,6 +89,7 @@ pub fn read(rules: &Rules, sample: &Sample) -> Reading {
 
 /// The part that needs the fleet.
 pub fn read_fleet(rules: &Rules, sample: &Sample, fleet: Fleet<'_>, reading: &mut Reading) {
+    reading.workers.extend(fleet.types.iter().map(|kind| kind.stream.clone()));
     for rule in rules.iter() {
         let found = match &rule.condition {
             Condition::WorkersGone { worker } => gone(worker, fleet),
@@ -94,6 +97,7 @@ pub fn read_fleet(rules: &Rules, sample: &Sample, fleet: Fleet<'_>, reading: &mu
             Condition::Threshold { .. } | Condition::Growing { .. } => continue,
         };
         for (of, breach) in found.into_iter().take(SUBJECTS_MAX) {
+            reading.workers.insert(of.clone());
             reading.breaches.insert((rule.name.clone(), of), breach);
         }
     }

@@ -63,7 +63,9 @@ pub struct Channels {
 impl Channels {
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Channels, SenderError> {
         let sender = Sender::new(&sender::Settings {
-            allow: Arc::new(AllowList::parse(&settings.hosts).unwrap_or_default()),
+            allow: Arc::new(
+                AllowList::parse(&settings.hosts).expect("hosts were checked with the settings"),
+            ),
             ca_file: settings.ca_file,
             answer_bytes_max: ANSWER_BYTES_MAX,
             idle_per_host_max: 1,

@@ -82,7 +82,7 @@ impl House {
                     error: Some("it answered 404: <no_team>".to_owned()),
                     elapsed_ms: 12,
                 };
-                Box::pin(async move { Ok(channels.into_iter().map(refused).collect()) })
+                Box::pin(async move { channels.into_iter().map(refused).collect() })
             }),
             allow: Arc::new(AllowList::parse(&["127.0.0.0/8"]).unwrap()),
             stop: tokio_util::sync::CancellationToken::new(),

@@ -340,6 +340,40 @@ fn growth_is_told_once_and_ends_by_itself() {
 }
 
 #[test]
+fn a_clock_that_was_put_back_delays_by_a_cooldown_at_most() {
+    let mut house =
+        House::with("name = 'r'\nmetric = 'callbacks'\nthreshold = 0\ncooldown = '10m'");
+    house.value(Metric::Callbacks, "", 1.0);
+    assert_eq!(house.look(100_000), ["warning: r"]);
+    house.value(Metric::Callbacks, "", 0.0);
+    assert_eq!(house.look(1_000), ["resolved: r"]);
+    house.value(Metric::Callbacks, "", 1.0);
+    assert_eq!((house.look(1_003), house.look(1_599)), (vec![], vec![]));
+    assert_eq!(house.look(1_600), ["warning: r"]);
+}
+
+#[test]
+fn forgotten_workers_are_not_said_to_be_well() {
+    let mut house = House::with(GONE);
+    house.workers("arax", 0, State::Stopped);
+    house.look(0);
+    assert_eq!(house.look(5), ["critical: gone: arax"]);
+    house.types.clear();
+    assert_eq!(house.look(8), NONE);
+    assert_eq!((house.alerts.len(), house.lines.last().unwrap().what), (0, What::Dropped));
+}
+
+/// 24: rule and subject are two texts; whatever stands in them, no two alerts are one.
+#[test]
+fn s24_colons_in_names_mix_nothing_up() {
+    let text = "metric = 'stream_length'\nstream = '*'\nthreshold = 0";
+    let mut house = House::with(&format!("name = 'a'\n{text}\n---\nname = 'a.b'\n{text}"));
+    house.value(Metric::StreamLength, "b:c", 1.0).value(Metric::StreamLength, "c", 1.0);
+    assert_eq!(house.look(0), ["warning: a: b:c, c", "warning: a.b: b:c, c"]);
+    assert_eq!(house.alerts.len(), 4);
+}
+
+#[test]
 fn rules_that_are_gone_leave_no_state() {
     let mut house = House::with("name = 'r'\nmetric = 'callbacks'\nthreshold = 0");
     house.value(Metric::Callbacks, "", 1.0);
