@@ -7,8 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets something else than it expects ends")]
 
 mod access;
-mod backups;
 mod alerts;
+mod backups;
 mod bad_input;
 mod batches;
 mod beside;
