@@ -1,6 +1,6 @@
 //! Which names the appliance answers to.
 //!
-//! Without access control whoever reaches the address may act. A page of another site reaches
+//! Until somebody is let in, whoever reaches the address may act. A page of another site reaches
 //! loopback by a name of its own that it points there (DNS rebinding); to the browser that is the
 //! page's own origin. So a name that is neither an address, `localhost` nor listed is refused.
 

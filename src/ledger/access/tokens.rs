@@ -38,7 +38,7 @@ pub fn create(tx: &mut Tx<'_>, command: Create) -> Result<Token, Stop> {
         rows::remove_token(tx, oldest.id);
     }
     if command.expires_at.is_some_and(|at| at <= now) {
-        return Err(Refusal::field("expires", "it lies in the past").into());
+        return Err(Refusal::field("expires_in", "it lies in the past").into());
     }
     let token = Token {
         id: tx.mint(),

@@ -18,6 +18,7 @@ use crate::front::dashboard::overview::{
     StreamsCard, TaskLine,
 };
 use crate::front::dashboard::parts::{Badge, RunLink, Tone, When};
+use crate::front::dashboard::shell::Banner;
 use crate::front::dashboard::text;
 use crate::front::http::error::Answer;
 use crate::front::http::state::Front;
@@ -56,6 +57,7 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
     let rate = |per_s: f64| if known { text::rate(per_s) } else { text::NOTHING.to_owned() };
     let mut shell = look.shell(front, "Overview", "/", "/".to_owned());
     shell.banners.extend(look.concerns());
+    shell.banners.extend(open_door(front));
     let buffer = buffer_concerns::of(&front.appliance.buffer_figures()?, front, now);
     shell.banners.extend(buffer.into_iter().map(|banner| banner.with_link("Buffer", "/buffer")));
     Ok(OverviewPage {
@@ -74,6 +76,14 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
         events: overview.events.iter().map(|line| event_line(line, now)).collect(),
         first_run_curl: first_run(&front.about.address, tasks.first()),
         no_runs: no_runs(&overview),
+    })
+}
+
+/// That nobody was let in yet, for as long as that is so.
+fn open_door(front: &Front) -> Option<Banner> {
+    let text = "Everyone on this machine may do everything; no other machine reaches Tidegate.";
+    (!front.appliance.is_set_up()).then(|| {
+        Banner::new(Tone::Blue, "No access control.", text).with_link("Settings", "/settings")
     })
 }
 

@@ -211,6 +211,7 @@ pub const RUNS: &[Operation] = &[
         summary: "Answer a callback",
         notes: &[
             "The body is any JSON of at most 64 KiB; it is kept with the run. Each is answered once: then, and after the end of its run, it is 404.",
+            "Ids of callbacks can be guessed by who knows others: once access is controlled, whoever answers has a token.",
         ],
         query: &[],
         answers: &[(200, "The answer is kept.")],
