@@ -96,8 +96,11 @@ impl Appliance {
         let now = self.now();
         let mut silences = silence_rows::list(view, SILENCES_MAX)?;
         silences.retain(|silence| silence.until > now);
+        let mut alerts = look::alerts(view)?;
+        // The worst first; a stable order, so that a page does not jump.
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
         Ok(AlertsView {
-            alerts: look::alerts(view)?,
+            alerts,
             silences,
             channels: Channel::ALL.iter().copied().map(channel).collect::<Result<_, Fault>>()?,
             lines: messages::lines(view, None, lines_max.min(LINES_KEPT))?,

@@ -123,15 +123,15 @@ fn gone(pattern: &str, fleet: Fleet<'_>) -> BTreeMap<String, Breach> {
 /// Nobody of a type is alive, in different words after a crash and after a stop (13).
 fn nobody(kind: &WorkerType) -> Breach {
     let (stream, last) = (name(&kind.stream), kind.last_alive);
-    let workers = if last == 1 { "worker" } else { "workers" };
-    let detail = match kind.state {
-        State::Crashed => {
-            format!("no worker of {stream} is left: the last of {last} {workers} crashed")
-        }
-        State::Stopped | State::Alive => {
-            format!("no worker of {stream} is left: the last of {last} {workers} stopped")
-        }
+    let who = match last {
+        0 | 1 => "the only one".to_owned(),
+        last => format!("the last of {last}"),
     };
+    let how = match kind.state {
+        State::Crashed => "crashed",
+        State::Stopped | State::Alive => "stopped",
+    };
+    let detail = format!("no worker of {stream} is left: {who} {how}");
     Breach { severity: Severity::Critical, detail, since: Some(kind.changed_at), over: false }
 }
 

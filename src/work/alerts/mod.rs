@@ -75,7 +75,7 @@ async fn turn(
     let outcome = channels.send(channel, message.id, message.created_at, &message.draft).await;
     if let Err(failed) = &outcome {
         let (channel, error) = (channel.as_str(), &failed.error);
-        tracing::warn!(channel, error, message = %message.id, "an alert could not be delivered");
+        tracing::warn!(channel, error, id = %message.id, "an alert could not be delivered");
     }
     // Asked again instead of sent again: on a full disk the same message would go out every few
     // seconds.
