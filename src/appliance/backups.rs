@@ -4,38 +4,28 @@
 //! pages of the file, which grows by what changes meanwhile. So a backup that cannot go on ends, and
 //! a disk that fills up ends it first.
 
-use std::path::{Path, PathBuf};
+mod work;
+
+pub use work::verify_file;
+
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::base::id::Id;
 use crate::base::name::Name;
-use crate::base::time::{Span, Stopwatch, Time};
-use crate::ledger::backups::{self as acts, REMEMBERED_MAX};
-use crate::ledger::verify;
+use crate::base::time::{Span, Time};
+use crate::ledger::backups::REMEMBERED_MAX;
 use crate::model::backup::Backup;
 use crate::model::refusal::{Code, Refusal};
-use crate::store::backup::{
-    BACKUP_SUFFIX, BackupError, Indexed, Progress, Stamp, Summary, create, discard_drafts,
-    free_bytes, list_files,
-};
+use crate::store::backup::{BACKUP_SUFFIX, BackupError, discard_drafts, list_files};
 use crate::store::kinds::backup as rows;
-use crate::store::open::{STORE_FILE, format_in};
-use crate::store::tables::FORMAT;
+use crate::store::open::STORE_FILE;
 
 use super::{Appliance, unreadable};
+use work::room_for;
 
 /// Room that a backup leaves on the disk.
 const RESERVE_BYTES: u64 = 16 << 20;
-/// Blocks between two looks at the room that is left.
-const BLOCKS_PER_LOOK: u64 = 16;
-/// While others write, so many times as long as a block took is left to them, up to a bound.
-const SHARE_OF_OTHERS: u32 = 3;
-const PAUSE_LONGEST: Duration = Duration::from_millis(20);
-/// How often, and how long apart, it is tried to remember a backup while writes are refused.
-const REMEMBER_TRIES: u32 = 30;
-const REMEMBER_PAUSE: Duration = Duration::from_secs(1);
 /// Names of backups that the schedule made; it deletes no others.
 const SCHEDULED: &str = "scheduled-";
 
@@ -245,212 +235,6 @@ impl Appliance {
             None => store().map_or(0, |about| about.len() / 2),
         };
         room_for(&settings.dir, expected + RESERVE_BYTES).map_err(refuse)
-    }
-
-    async fn back_up(self, work: AtWork, path: PathBuf) {
-        let (appliance, to) = (self.clone(), path.clone());
-        let written = tokio::task::spawn_blocking(move || appliance.write_backup(&to)).await;
-        let written = written.unwrap_or_else(|panic| {
-            Err(BackupError::Canceled(format!("it broke an invariant: {panic}")))
-        });
-        let is_written = written.is_ok();
-        match &written {
-            Ok(summary) => tracing::info!(
-                path = %path.display(), rows = summary.contents.total().rows,
-                file_bytes = summary.file_bytes, "backup written"
-            ),
-            Err(error) => tracing::error!(%error, "no backup was written"),
-        }
-        let backup = as_backup(&work, self.now(), written);
-        let remembered = self.remember(move |tx| acts::remember(tx, backup.clone())).await;
-        let mut is_whole = is_written;
-        if is_written && self.backup_settings().verify {
-            self.desk().change(|at_work| {
-                if let Some(at_work) = at_work {
-                    (at_work.phase, at_work.rows, at_work.file_bytes) = (Phase::Verifying, 0, 0);
-                }
-            });
-            let id = remembered.map(|backup| backup.id);
-            is_whole = self.verify_as(id, path).await;
-        }
-        if is_whole && work.by == "schedule" {
-            self.delete_surplus();
-        }
-        self.desk().change(Option::take);
-    }
-
-    fn write_backup(&self, path: &Path) -> Result<Summary, BackupError> {
-        let view = self.snapshot().map_err(|no| BackupError::Canceled(no.to_string()))?;
-        let tool = env!("CARGO_PKG_VERSION").to_owned();
-        let (created_at, sequence) = (self.now(), view.sequence());
-        let stamp = Stamp { format: FORMAT, created_at, sequence, tool };
-        let dir = self.backup_settings().dir.clone();
-        let mut pace = Pace::new(self);
-        let mut blocks = 0;
-        create(&view, &stamp, path, &mut |progress| {
-            blocks += 1;
-            if blocks % BLOCKS_PER_LOOK == 1 {
-                room_for(&dir, RESERVE_BYTES)?;
-            }
-            pace.after(progress)
-        })
-    }
-
-    async fn verify_and_remember(&self, name: &Name, path: PathBuf) {
-        let id = self.backups().ok().and_then(|listed| {
-            let same = |one: &Listed| one.name == name.as_str() && one.on_disk.is_some();
-            listed.into_iter().find(same)?.known.map(|known| known.id)
-        });
-        self.verify_as(id, path).await;
-    }
-
-    /// Reads it all and checks its rows; true when it is whole.
-    async fn verify_as(&self, id: Option<Id>, path: PathBuf) -> bool {
-        let (appliance, from) = (self.clone(), path.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let mut pace = Pace::new(&appliance);
-            verify_file(&from, &mut |progress| pace.after(progress))
-        });
-        let damage = match looked.await {
-            Ok(Ok((_, report))) => report.summary(),
-            Ok(Err(BackupError::Canceled(why))) => {
-                tracing::warn!(why, "a backup was not verified");
-                return false;
-            }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(panic) => Some(format!("verifying it broke an invariant: {panic}")),
-        };
-        match &damage {
-            None => tracing::info!(path = %path.display(), "backup verified"),
-            Some(damage) => {
-                tracing::error!(path = %path.display(), damage, "a backup is not whole");
-            }
-        }
-        let is_whole = damage.is_none();
-        if let Some(id) = id {
-            self.remember(move |tx| acts::verified(tx, id, damage.clone())).await;
-        }
-        is_whole
-    }
-
-    /// Tries for a while: the file is there, whatever the writer says.
-    async fn remember<T, F>(&self, act: F) -> Option<T>
-    where
-        F: Fn(&mut crate::store::tx::Tx<'_>) -> Result<T, crate::store::fault::Stop>,
-        F: Clone + Send + 'static,
-        T: Send + 'static,
-    {
-        for _ in 0..REMEMBER_TRIES {
-            match self.call(act.clone()).await {
-                Ok(done) => return Some(done),
-                Err(refusal) => tracing::debug!(error = %refusal, "a backup is not noted yet"),
-            }
-            if self.desk().stopping.load(Ordering::SeqCst) {
-                break;
-            }
-            tokio::time::sleep(REMEMBER_PAUSE).await;
-        }
-        None
-    }
-
-    /// Of those that the schedule made, the oldest go.
-    fn delete_surplus(&self) {
-        let settings = self.backup_settings();
-        let Ok(mut files) = list_files(&settings.dir) else { return };
-        files.retain(|(name, _)| name.starts_with(SCHEDULED));
-        let surplus = files.len().saturating_sub(settings.keep as usize);
-        for (name, _) in &files[..surplus] {
-            if let Err(error) = std::fs::remove_file(settings.dir.join(name)) {
-                tracing::warn!(name, %error, "an old backup cannot be deleted");
-            }
-        }
-    }
-}
-
-/// Reads a whole backup and checks its rows.
-pub fn verify_file(
-    path: &Path,
-    watch: &mut crate::store::backup::Watch<'_>,
-) -> Result<(Summary, verify::Report), BackupError> {
-    let indexed = Indexed::open(path, watch)?;
-    let (said, found) = (indexed.summary.stamp.format, format_in(&indexed)?);
-    if found != Some(said) {
-        let how = format!("its header says data format {said}, its rows say {found:?}");
-        return Err(BackupError::Damaged { path: path.to_owned(), how });
-    }
-    let mut rows = 0;
-    let report = verify::verify(&indexed, &mut |seen| {
-        rows += seen;
-        watch(Progress { rows, file_bytes: indexed.summary.file_bytes })
-    })?;
-    Ok((indexed.summary, report))
-}
-
-/// Leaves time to those who write, and ends what must not go on.
-struct Pace<'a> {
-    appliance: &'a Appliance,
-    since: Stopwatch,
-    commands: u64,
-}
-
-impl Pace<'_> {
-    fn new(appliance: &Appliance) -> Pace<'_> {
-        Pace { appliance, since: Stopwatch::start(), commands: appliance.commands_done() }
-    }
-
-    fn after(&mut self, progress: Progress) -> Result<(), BackupError> {
-        self.appliance.desk().change(|at_work| {
-            if let Some(at_work) = at_work {
-                (at_work.rows, at_work.file_bytes) = (progress.rows, progress.file_bytes);
-            }
-        });
-        if self.appliance.desk().stopping.load(Ordering::SeqCst) {
-            return Err(BackupError::Canceled("the appliance is stopping".to_owned()));
-        }
-        if self.appliance.writer_is_read_only() {
-            return Err(BackupError::Canceled("the disk of the store is full".to_owned()));
-        }
-        let commands = self.appliance.commands_done();
-        if commands != self.commands {
-            std::thread::sleep((self.since.elapsed() * SHARE_OF_OTHERS).min(PAUSE_LONGEST));
-        }
-        (self.since, self.commands) = (Stopwatch::start(), commands);
-        Ok(())
-    }
-}
-
-fn room_for(dir: &Path, needed: u64) -> Result<(), BackupError> {
-    let free = free_bytes(dir).map_err(|source| BackupError::Io { path: dir.into(), source })?;
-    match free < needed {
-        true => Err(BackupError::NoSpace { path: dir.to_owned(), free, needed }),
-        false => Ok(()),
-    }
-}
-
-fn as_backup(work: &AtWork, finished_at: Time, written: Result<Summary, BackupError>) -> Backup {
-    let backup = Backup {
-        id: Id([0; 16]),
-        name: work.name.clone(),
-        by: work.by.to_owned(),
-        started_at: work.started_at,
-        finished_at,
-        sequence: 0,
-        rows: 0,
-        file_bytes: 0,
-        digest: String::new(),
-        error: None,
-        verified_at: None,
-        damage: None,
-    };
-    match written {
-        Err(error) => Backup { error: Some(error.to_string()), ..backup },
-        Ok(summary) => Backup {
-            sequence: summary.stamp.sequence,
-            rows: summary.contents.total().rows,
-            file_bytes: summary.file_bytes,
-            digest: summary.digest_text(),
-            ..backup
-        },
     }
 }
 

@@ -176,7 +176,7 @@ impl World {
             (Turn::ErrorOnce, 1),
             (Turn::ErrorLasting, 1),
             (Turn::Check, 2),
-            (Turn::Backup, 4),
+            (Turn::Backup, 2),
         ];
         let shape = one(&mut entropy, &[Shape::Push, Shape::Pull, Shape::Both, Shape::Both]);
         let (mut always, more) = shape.turns(&always);
