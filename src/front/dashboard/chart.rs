@@ -266,6 +266,11 @@ impl Plane {
             }
             path.push(if pen_down { 'L' } else { 'M' });
             path.push_str(&format!("{:.1} {:.1}", self.x(at), self.y(*value)));
+            let alone = |next: Option<&f64>| next.is_none_or(|next| !next.is_finite());
+            if !pen_down && alone(series.values.get(at + 1)) {
+                // Between two gaps a value is a dot.
+                path.push_str("h.1");
+            }
             pen_down = true;
         }
         let latest = self.unit.show(latest(series));
@@ -342,6 +347,7 @@ mod tests {
         let chart = Chart::rates("c", "Runs", now, Span::from_secs(10), &[odd]);
         let line = &chart.lines[0];
         assert_eq!(line.path.matches('M').count(), 3, "gaps lift the pen: {}", line.path);
+        assert_eq!(line.path.matches("h.1").count(), 2, "single values are dots: {}", line.path);
         assert_eq!((chart.y_ticks[0].label.as_str(), chart.y_ticks[4].label.as_str()), ("0", "8"));
         assert!(chart.columns.len() == 6 && chart.columns[5].text.starts_with("22:13:20"));
     }
