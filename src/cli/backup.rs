@@ -8,8 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::bar::Bar;
+use super::beside::Place;
 use super::exit;
-use super::running::{Failure, Found, Running, Where, find};
+use super::exit::Failure;
+use super::running::{Found, Running, find};
 use crate::base::time::{Clock, SystemClock};
 use crate::config::settings::Settings;
 use crate::store::backup::{
@@ -28,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 )]
 pub struct Backup {
     #[command(flatten)]
-    place: Where,
+    place: Place,
     /// File to write, which must not exist; unless given, one in the directory of backups.
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
@@ -41,7 +43,7 @@ impl Backup {
     pub fn run(self) -> i32 {
         let settings = match self.place.settings() {
             Ok(settings) => settings,
-            Err(code) => return code,
+            Err(failure) => return failure.tell(self.json),
         };
         match self.back_up(&settings) {
             Ok((path, summary)) => {
@@ -104,7 +106,7 @@ impl Backup {
 
     /// The appliance writes it where its backups go; it is moved from there.
     fn of_running(&self, running: &Running) -> Result<(PathBuf, Summary), Failure> {
-        let begun = running.post("/v1/admin/backup", &json!({}))?;
+        let begun = running.post("/v1/admin/backup", json!({}))?;
         let made = PathBuf::from(text(&begun, "path")?);
         wait_for(running, &begun)?;
         let path = match &self.to {

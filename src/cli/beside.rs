@@ -14,8 +14,9 @@ use clap::Args;
 use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
+use super::Common;
+use super::exit::{self, Failure};
 use super::serve::{block_on, exit_on_fault};
-use super::{Common, exit};
 use crate::app::{Offline, StartError};
 use crate::base::time::Stopwatch;
 use crate::config::settings::Settings;
@@ -68,40 +69,35 @@ impl Ask {
     }
 }
 
-/// Why there is no answer: what to say, and the exit code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unanswered {
-    pub message: String,
-    pub code: i32,
-}
-
-impl Unanswered {
-    fn failed(message: impl Into<String>) -> Unanswered {
-        Unanswered { message: message.into(), code: exit::FAILED }
-    }
-
-    /// Says so on standard error; gives the exit code.
-    pub fn tell(&self) -> i32 {
-        eprintln!("tidegate: {}", self.message);
-        self.code
-    }
-}
-
 impl Place {
     /// Asks, and gives the body of an answer that is not a refusal; null for none.
-    pub fn ask(&self, ask: Ask) -> Result<Value, Unanswered> {
-        let common = Common {
-            data_dir: self.data_dir.clone(),
-            config: self.config.clone(),
-            ..Common::default()
-        };
-        let settings = common.settings().map_err(|error| Unanswered {
-            message: error.to_string(),
-            code: exit::BAD_CONFIGURATION,
-        })?;
-        let (status, body) = answered(&settings, &ask)?;
+    pub fn ask(&self, ask: Ask) -> Result<Value, Failure> {
+        let (status, body) = answered(&self.settings()?, &ask)?;
         read(status, &body)
     }
+
+    /// Effective settings.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let (data_dir, config) = (self.data_dir.clone(), self.config.clone());
+        let common = Common { data_dir, config, ..Common::default() };
+        common.settings().map_err(|error| Failure::new(exit::BAD_CONFIGURATION, error))
+    }
+}
+
+/// Asks the appliance that runs over this directory, and no other.
+pub fn ask_running(dir: &Path, ask: &Ask) -> Result<Value, Failure> {
+    let (status, body) = beside(dir, ask).map_err(|error| match is_absent(&error) {
+        true => {
+            let what = format!("no appliance runs over `{}`", dir.display());
+            Failure::new(exit::FAILED, what)
+        }
+        false => silent(&error),
+    })?;
+    read(status, &body)
+}
+
+fn silent(error: &io::Error) -> Failure {
+    Failure::new(exit::FAILED, format!("the running appliance does not answer: {error}"))
 }
 
 /// What one try came to.
@@ -112,22 +108,19 @@ enum Found {
 }
 
 /// The running appliance first; the store itself where none runs; again while it is between both.
-fn answered(settings: &Settings, ask: &Ask) -> Result<(StatusCode, Bytes), Unanswered> {
+fn answered(settings: &Settings, ask: &Ask) -> Result<(StatusCode, Bytes), Failure> {
     let watch = Stopwatch::start();
     loop {
         let found = match beside(&settings.data_dir, ask) {
             Ok((status, body)) => Found::Answer(status, body),
             Err(error) if is_absent(&error) => alone(settings.clone(), ask)?,
-            Err(error) => {
-                let message = format!("the running appliance does not answer: {error}");
-                return Err(Unanswered::failed(message));
-            }
+            Err(error) => return Err(silent(&error)),
         };
         let late = watch.elapsed() > START_PATIENCE;
         match found {
             Found::Answer(StatusCode::SERVICE_UNAVAILABLE, _) | Found::InUse(_) if !late => {}
             Found::Answer(status, body) => return Ok((status, body)),
-            Found::InUse(message) => return Err(Unanswered { message, code: exit::LOCKED }),
+            Found::InUse(message) => return Err(Failure::new(exit::LOCKED, message)),
         }
         std::thread::sleep(START_PAUSE);
     }
@@ -168,14 +161,14 @@ fn parse(seen: &[u8]) -> Option<(StatusCode, Bytes)> {
 }
 
 /// Asks the store, opened for this.
-fn alone(settings: Settings, ask: &Ask) -> Result<Found, Unanswered> {
+fn alone(settings: Settings, ask: &Ask) -> Result<Found, Failure> {
     let body = Bytes::from(ask.body.as_ref().map(Value::to_string).unwrap_or_default());
     let request = Request::builder()
         .method(ask.method.clone())
         .uri(&ask.path)
         .header("content-type", "application/json")
         .body(body)
-        .map_err(|error| Unanswered::failed(error.to_string()))?;
+        .map_err(|error| Failure::new(exit::FAILED, error))?;
     let asking = async {
         match Offline::open(settings, exit_on_fault()).await {
             Ok(offline) => {
@@ -186,12 +179,10 @@ fn alone(settings: Settings, ask: &Ask) -> Result<Found, Unanswered> {
             Err(error @ StartError::Open(OpenError::Locked(_))) => {
                 Ok(Found::InUse(error.to_string()))
             }
-            Err(error) => {
-                Err(Unanswered { message: error.to_string(), code: exit::of_start(&error) })
-            }
+            Err(error) => Err(Failure::new(exit::of_start(&error), error)),
         }
     };
-    let mut found = Err(Unanswered::failed("the runtime cannot start"));
+    let mut found = Err(Failure::new(exit::FAILED, "the runtime cannot start"));
     block_on(async {
         found = asking.await;
         exit::DONE
@@ -200,19 +191,21 @@ fn alone(settings: Settings, ask: &Ask) -> Result<Found, Unanswered> {
 }
 
 /// The body of an answer, or what a refusal says.
-fn read(status: StatusCode, body: &[u8]) -> Result<Value, Unanswered> {
+fn read(status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
     let value: Value = match body.is_empty() {
         true => Value::Null,
-        false => serde_json::from_slice(body)
-            .map_err(|_| Unanswered::failed(format!("the answer ({status}) is not JSON")))?,
+        false => serde_json::from_slice(body).map_err(|_| {
+            Failure::new(exit::FAILED, format!("the answer ({status}) is not JSON"))
+        })?,
     };
     if status.is_success() {
         return Ok(value);
     }
-    let message = value["error"]["message"].as_str().map(str::to_owned);
+    let message =
+        value["error"]["message"].as_str().or(value["reason"].as_str()).map(str::to_owned);
     let message = message.unwrap_or_else(|| format!("the appliance answered {status}"));
     let code = if status == StatusCode::BAD_REQUEST { exit::USAGE } else { exit::FAILED };
-    Err(Unanswered { message, code })
+    Err(Failure { code, message })
 }
 
 #[cfg(test)]
@@ -232,7 +225,7 @@ mod tests {
     fn refusals_keep_their_words() {
         let body = br#"{"error":{"code":"invalid_field","message":"no"}}"#;
         let refused = read(StatusCode::BAD_REQUEST, body).unwrap_err();
-        assert_eq!(refused, Unanswered { message: "no".to_owned(), code: exit::USAGE });
+        assert_eq!(refused, Failure::new(exit::USAGE, "no"));
         assert_eq!(read(StatusCode::NO_CONTENT, b""), Ok(Value::Null));
     }
 }

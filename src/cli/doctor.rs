@@ -13,8 +13,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::beside::Place;
 use super::exit;
-use super::running::{Running, Where};
+use super::running::Running;
 use crate::base::time::{Clock, Stopwatch, SystemClock, Time};
 use crate::config::settings::Settings;
 use crate::store::backup::free_bytes;
@@ -38,7 +39,7 @@ const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 #[command(after_help = "Example:\n  tidegate doctor --config /etc/tidegate/tidegate.toml")]
 pub struct Doctor {
     #[command(flatten)]
-    place: Where,
+    place: Place,
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
@@ -75,10 +76,10 @@ impl Doctor {
     pub fn run(self) -> i32 {
         let settings = match self.place.settings() {
             Ok(settings) => settings,
-            Err(code) => return code,
+            Err(failure) => return failure.tell(self.json),
         };
-        let running = Running::of(&settings.data_dir).ok();
-        let running = running.filter(|running| running.get("/healthz").is_ok());
+        let running = Running::of(&settings.data_dir);
+        let running = Some(running).filter(|running| running.get("/v1/status").is_ok());
         let mut findings = vec![clock(SystemClock.now()), files()];
         findings.extend(directory(&settings.data_dir));
         findings.extend(doors(&settings, running.as_ref()));

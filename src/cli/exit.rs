@@ -18,6 +18,28 @@ pub const STORE_FAULT: i32 = 10;
 /// A command of the writer broke an invariant.
 pub const WRITER_PANIC: i32 = 11;
 
+/// Why a verb ends, and its exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub code: i32,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(code: i32, message: impl ToString) -> Failure {
+        Failure { code, message: message.to_string() }
+    }
+
+    /// Tells it as text, or as JSON on standard output too; gives the exit code.
+    pub fn tell(&self, json: bool) -> i32 {
+        if json {
+            println!("{}", serde_json::json!({ "ok": false, "error": self.message }));
+        }
+        eprintln!("tidegate: {}", self.message);
+        self.code
+    }
+}
+
 /// The code of a start that failed.
 pub fn of_start(error: &StartError) -> i32 {
     match error {

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::bar::Bar;
+use super::beside::Place;
 use super::exit;
-use super::running::{Failure, Where};
+use super::exit::Failure;
 use crate::appliance::backups::verify_file;
 use crate::store::backup::{BackupError, Progress, Reader, Summary};
 use crate::store::open::compact_dir;
@@ -23,7 +24,7 @@ pub struct Restore {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
-    place: Where,
+    place: Place,
     /// Check the backup and the directory, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -36,7 +37,7 @@ impl Restore {
     pub fn run(self) -> i32 {
         let dir = match self.place.settings() {
             Ok(settings) => settings.data_dir,
-            Err(code) => return code,
+            Err(failure) => return failure.tell(self.json),
         };
         match self.restore(&dir) {
             Ok(summary) => {
@@ -102,7 +103,7 @@ impl Restore {
 #[command(after_help = "Example:\n  tidegate compact --data-dir /var/lib/tidegate")]
 pub struct Compact {
     #[command(flatten)]
-    place: Where,
+    place: Place,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -112,7 +113,7 @@ impl Compact {
     pub fn run(self) -> i32 {
         let settings = match self.place.settings() {
             Ok(settings) => settings,
-            Err(code) => return code,
+            Err(failure) => return failure.tell(self.json),
         };
         let dir = &settings.data_dir;
         if !dir.join(crate::store::open::STORE_FILE).exists() {

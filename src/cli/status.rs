@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
+use super::beside::Place;
 use super::exit;
-use super::running::{Failure, Running, Where};
+use super::running::Running;
 
 /// Show how a running appliance is doing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate status --data-dir /var/lib/tidegate")]
 pub struct Status {
     #[command(flatten)]
-    place: Where,
+    place: Place,
     /// Print what `GET /v1/status` answers.
     #[arg(long)]
     json: bool,
@@ -23,9 +24,9 @@ impl Status {
     pub fn run(self) -> i32 {
         let settings = match self.place.settings() {
             Ok(settings) => settings,
-            Err(code) => return code,
+            Err(failure) => return failure.tell(self.json),
         };
-        match Running::of(&settings.data_dir).and_then(|running| running.get("/v1/status")) {
+        match Running::of(&settings.data_dir).get("/v1/status") {
             Ok(status) => {
                 match self.json {
                     true => println!("{status}"),
@@ -33,10 +34,7 @@ impl Status {
                 }
                 exit::DONE
             }
-            Err(failure) => {
-                let what = format!("{}; is it running?", failure.message);
-                Failure::new(failure.code, what).tell(self.json)
-            }
+            Err(failure) => failure.tell(self.json),
         }
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::beside::{Ask, Place, Unanswered};
+use super::beside::{Ask, Place};
 use super::exit;
 
 /// Make, list and revoke API tokens.
@@ -90,7 +90,7 @@ impl Listing {
                 println!("{}", as_text(&answer));
                 exit::DONE
             }
-            Err(error) => Unanswered::tell(&error),
+            Err(failure) => failure.tell(self.json),
         }
     }
 }

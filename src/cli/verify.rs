@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bar::Bar;
 use super::exit;
-use super::running::Failure;
+use super::exit::Failure;
 use crate::appliance::backups::verify_file;
 use crate::ledger::verify::{Report, verify};
 use crate::store::backup::{BackupError, Reader, Summary};

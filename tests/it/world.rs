@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::app::{self, App, StartError};
 use tidegate::base::time::Stopwatch;
-use tidegate::cli::beside::{Ask, Place, Unanswered};
+use tidegate::cli::beside::{Ask, Place};
+use tidegate::cli::exit::Failure;
 use tidegate::config::settings::Written;
 
 pub use crate::receiver::{Gate, PATIENCE, Receiver, Reply, Seen};
@@ -155,7 +156,7 @@ impl World {
     }
 
     /// What a verb of the command line asks, beside the running appliance or without it.
-    pub async fn ask(&self, ask: Ask) -> Result<Value, Unanswered> {
+    pub async fn ask(&self, ask: Ask) -> Result<Value, Failure> {
         let place = Place { data_dir: Some(self.data_dir()), config: None };
         let asked = tokio::task::spawn_blocking(move || place.ask(ask)).await;
         asked.expect("it does not panic")

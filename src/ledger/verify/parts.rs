@@ -1,9 +1,12 @@
 //! What is made of many runs: batches, sharded runs, schedules.
 
+use std::collections::BTreeMap;
+
 use crate::base::id::Id;
 use crate::ledger::buffer::accept::size_of;
 use crate::model::batch::{Batch, ITEMS_MAX};
 use crate::model::delivery::Timer;
+use crate::model::run::Status;
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, last_id};
@@ -11,6 +14,7 @@ use crate::store::kinds::{
     batch as batches, count, delivered, run as run_rows, schedule as schedules, shard as shards,
     sharded as heads,
 };
+use crate::store::rows::counter;
 use crate::store::tables::Table;
 
 use super::Check;
@@ -47,22 +51,30 @@ impl Check<'_> {
             // A duty looks after it, unless it was given up.
             let is_marked = self.rows.get(work.bytes())?.is_some();
             *self.indexed.entry(Table::BatchWork).or_default() += u64::from(is_marked);
-            return Ok((own().count() as u64, items.len() as u64));
+            // Of one that retention took out of sight nothing is staged.
+            let staged = own().filter(|item| item.index >= batch.made).count();
+            return Ok((staged as u64, items.len() as u64));
         }
         let in_order = items.iter().enumerate().all(|(at, item)| item.index as usize == at);
         let is_whole = in_order && items.len() == batch.items as usize;
         self.expect(is_whole, || format!("{}: items", what()));
         self.same(own().count(), batch.total as usize, || format!("{}: total", what()));
         let (mut staged, mut all_ended) = (0, true);
+        let (mut there, mut gone) = (BTreeMap::<Status, i64>::new(), 0);
         for item in own() {
             let run = match item.index < batch.made {
                 true => run_rows::get(self.rows, item.run)?,
                 false => batches::staged(self.rows, item.run)?,
             };
+            if run.is_none() && item.index < batch.made {
+                gone += 1;
+                continue;
+            }
             let of = run.as_ref().and_then(|run| run.batch);
             self.same(of, Some((batch.id, item.index)), || format!("{}: run {}", what(), item.run));
-            if item.index < batch.made {
-                all_ended &= run.is_some_and(|run| run.status.is_final());
+            if let Some(run) = run.filter(|_| item.index < batch.made) {
+                all_ended &= run.status.is_final();
+                *there.entry(run.status).or_default() += 1;
             } else {
                 staged += 1;
                 if batch.buffered {
@@ -75,7 +87,29 @@ impl Check<'_> {
         if batch.has_work() {
             self.indexed(Table::BatchWork, work, what)?;
         }
+        self.check_gone(batch, &there, gone)?;
         Ok((staged, items.len() as u64))
+    }
+
+    /// Runs that retention removed go on to count as what they were.
+    fn check_gone(
+        &mut self,
+        batch: &Batch,
+        there: &BTreeMap<Status, i64>,
+        gone: i64,
+    ) -> Result<(), Fault> {
+        if gone == 0 {
+            return Ok(());
+        }
+        let mut counted = 0;
+        for status in Status::ALL.into_iter().filter(|status| status.is_final()) {
+            let key = count::batch(batch.id, status);
+            let more = counter(self.rows, &key)? - there.get(&status).copied().unwrap_or(0);
+            counted += more;
+            self.add(key, more);
+        }
+        self.same(counted, gone, || format!("batch {}: runs that are gone", batch.id));
+        Ok(())
     }
 
     pub fn check_sharded(&mut self) -> Result<(), Fault> {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
+use crate::appliance::backups::BackupSettings;
 use crate::appliance::{self, Appliance};
 use crate::base::time::{Clock, ManualClock, Time};
 use crate::engine::writer::Writer;
@@ -28,15 +29,24 @@ struct House {
     writer: Writer,
     clock: Arc<ManualClock>,
     callers: AtomicU32,
+    /// Where a backup that a route makes goes.
+    _dir: tempfile::TempDir,
 }
 
 impl House {
     fn new() -> House {
         let clock = Arc::new(ManualClock::at(Time(1_700_000_000_000)));
+        let dir = tempfile::tempdir().unwrap();
         let (appliance, writer) = appliance::start::start(
             Arc::new(Disk::in_memory().unwrap()),
             clock.clone(),
-            appliance::Settings::default(),
+            appliance::Settings {
+                backup: BackupSettings {
+                    dir: dir.path().join("backups"),
+                    ..BackupSettings::default()
+                },
+                ..appliance::Settings::default()
+            },
             Box::new(|fault| panic!("the writer stopped: {fault}")),
         )
         .unwrap();
@@ -58,7 +68,7 @@ impl House {
             allow: Arc::default(),
             stop: CancellationToken::new(),
         }));
-        House { routes, appliance, writer, clock, callers: AtomicU32::new(0) }
+        House { routes, appliance, writer, clock, callers: AtomicU32::new(0), _dir: dir }
     }
 
     /// Asks as a stranger of an address of its own, unless there is a token.
