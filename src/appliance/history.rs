@@ -26,7 +26,7 @@ pub const WINDOW_DEFAULT: Span = Span::from_hours(24);
 pub const PEAKS_MAX: usize = 10;
 pub const VOLUMES_MAX: usize = 20;
 /// Series among which they are looked for.
-const LOOKED_AT_MAX: usize = 500;
+const LOOKED_AT_MAX: usize = 300;
 /// Events of the fleet that a summary looks at.
 const EVENTS_MAX: usize = 20_000;
 const EVENTS_AT_ONCE: usize = 1_000;

@@ -41,8 +41,12 @@ const QUICK: [(&str, Part); 5] = [
     ("doors", parts::doors),
 ];
 
-const SLOW: [(&str, Part); 3] =
-    [("envs", parts::envs), ("endpoints", parts::endpoints), ("files", parts::files)];
+const SLOW: [(&str, Part); 4] = [
+    ("envs", parts::envs),
+    ("endpoints", parts::endpoints),
+    ("files", parts::files),
+    ("backups", parts::backups),
+];
 
 impl Appliance {
     /// Measures everything. A part that fails is named in the sample and spoils nothing else (7.34).

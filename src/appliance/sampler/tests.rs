@@ -57,6 +57,7 @@ async fn s31_samples_have_no_side_effects() {
     assert_eq!(first.get(Metric::OrgQueued, "acme/prod"), Some(1.0));
     assert_eq!(first.get(Metric::EndpointState, "work/closed"), Some(1.0));
     assert_eq!(first.get(Metric::OutboxOldestSeconds, ""), Some(20.0));
+    assert_eq!(first.get(Metric::BackupAgeSeconds, ""), None, "there is none");
     assert_eq!(first.get(Metric::WorkersStale, "resize"), Some(1.0));
     assert_eq!(first.get(Metric::CreatedTotal, ""), Some(1.0));
     assert!(first.get(Metric::MemoryBytes, "").unwrap() > 1e6);
