@@ -138,7 +138,7 @@ async fn command_line_backs_up_running_and_stopped() {
         assert_eq!(locked.0, 4, "{locked:?}");
         assert_eq!(process.terminate(), 0);
         let status = tidegate(&["status", "--data-dir", text(&data)]);
-        assert!(status.0 == 1 && status.2.contains("is it running?"), "{status:?}");
+        assert!(status.0 == 1 && status.2.contains("no appliance runs over"), "{status:?}");
         let (stopped, _) = back_up("stopped.tidegate");
         assert_eq!(stopped["tables"]["Run"], 20);
         let taken = dir.path().join("stopped.tidegate");
