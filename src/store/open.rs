@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,7 +97,8 @@ pub fn open_dir(
     progress: RepairProgress,
 ) -> Result<DataDir, OpenError> {
     let trouble = |source| OpenError::Directory { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(trouble)?;
+    // What runs and secrets are in there is nobody else's business.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(trouble)?;
     refuse_foreign(dir)?;
     let lock = lock_dir(dir)?;
     let file = dir.join(STORE_FILE);
@@ -312,6 +314,15 @@ mod tests {
         assert!(matches!(open(dir.path()), Err(OpenError::Locked(_))));
         drop(first);
         open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn new_directory_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("one/data");
+        open(&data).unwrap();
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
