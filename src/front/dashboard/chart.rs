@@ -39,6 +39,8 @@ impl Unit {
             return text::NOTHING.to_owned();
         }
         match self {
+            Unit::Count if value >= 0.0 && value.fract() == 0.0 => text::count(value as u64),
+            // A mean of counts has decimals.
             Unit::PerSecond | Unit::Count => text::rate(value),
             Unit::Millis => text::micros((value.max(0.0) * 1_000.0).round() as u64),
             Unit::Bytes => text::bytes(value.max(0.0).round() as u64),

@@ -64,8 +64,9 @@ fn figure(label: &str, value: Option<f64>, unit: Unit, tone: Option<Tone>) -> Fi
     Figure { label: label.to_owned(), value, tone }
 }
 
-/// A length of time given in seconds.
+/// A length of time given in seconds; none where nothing waits.
 fn age(label: &str, seconds: Option<f64>) -> Figure {
+    let seconds = seconds.filter(|seconds| *seconds > 0.0);
     let tone = seconds.filter(|seconds| *seconds >= LATE_SECONDS).map(|_| Tone::Yellow);
     figure(label, seconds.map(|seconds| seconds * 1_000.0), Unit::Millis, tone)
 }
