@@ -12,6 +12,7 @@
 pub mod access;
 pub mod alerts;
 pub mod assets;
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod chart;

@@ -7,6 +7,7 @@
 mod actions;
 mod alerts;
 mod attempts;
+mod backups;
 mod batch;
 mod batches;
 mod buffer;
@@ -136,6 +137,9 @@ pub const PAGES: &[Page] = &[
     form("/settings/users", || post(settings::add_user)).to(Needs::Administer),
     form("/settings/users/{name}/password", || post(settings::set_password)).to(Needs::Administer),
     form("/settings/users/{name}/remove", || post(settings::remove_user)).to(Needs::Administer),
+    page("/settings/backups", || get(backups::show)).to(Needs::Operate),
+    form("/settings/backups", || post(backups::make)),
+    form("/settings/backups/{name}/verify", || post(backups::verify)),
     page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
 
