@@ -16,6 +16,7 @@ pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod chart;
+pub mod configuration;
 pub mod docs;
 pub mod endpoints;
 pub mod error;

@@ -68,7 +68,7 @@ fn page(front: &Front) -> Result<BackupsPage, Refusal> {
     Ok(BackupsPage {
         shell: look.shell(front, "Backups", "/settings", HERE.to_owned()),
         dir: settings.dir.display().to_string(),
-        schedule: in_words(settings),
+        schedule: in_words(&settings),
         next: When::maybe(front.appliance.next_backup_at()?, look.now),
         at_work: front.appliance.backup_at_work().map(|work| at_work_row(work, look.now)),
         rows: listed.into_iter().map(|listed| row(listed, look.now)).collect(),

@@ -13,6 +13,7 @@ mod batches;
 mod buffer;
 mod buffer_concerns;
 mod buffer_settings;
+mod configuration;
 mod docs;
 mod endpoints;
 mod form;
@@ -140,6 +141,8 @@ pub const PAGES: &[Page] = &[
     page("/settings/backups", || get(backups::show)).to(Needs::Operate),
     form("/settings/backups", || post(backups::make)),
     form("/settings/backups/{name}/verify", || post(backups::verify)),
+    page("/settings/configuration", || get(configuration::show)).to(Needs::Operate),
+    page("/settings/licences", || get(configuration::licences)),
     page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
 
