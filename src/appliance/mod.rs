@@ -15,6 +15,7 @@ pub mod callbacks;
 pub mod caller;
 pub mod deliveries;
 pub mod entries;
+pub mod events;
 pub mod fleet;
 pub mod history;
 pub mod intake;

@@ -16,7 +16,8 @@ fn check_licences(list: &str, crates: &[String]) -> Vec<String> {
     let missing = crates.iter().filter(|name| !listed.contains(name));
     let missing = missing.map(|name| format!("data/licences.txt lacks {name}: {again}"));
     let gone = listed.iter().filter(|name| !crates.contains(name));
-    let gone = gone.map(|name| format!("data/licences.txt names {name}, which is not used: {again}"));
+    let gone =
+        gone.map(|name| format!("data/licences.txt names {name}, which is not used: {again}"));
     missing.chain(gone).collect()
 }
 

@@ -143,6 +143,8 @@ pub const PAGES: &[Page] = &[
     form("/settings/backups/{name}/verify", || post(backups::verify)),
     page("/settings/configuration", || get(configuration::show)).to(Needs::Operate),
     page("/settings/licences", || get(configuration::licences)),
+    page("/settings/you", || get(sign_in::you)),
+    form("/settings/you", || post(sign_in::change_password)).to(Needs::View),
     page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
 
