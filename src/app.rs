@@ -1,5 +1,7 @@
 //! Composition: opens, builds, starts in order, stops in reverse.
 
+pub mod reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,6 +21,7 @@ use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, SystemClock, Time};
 use crate::config::settings::{Certificate, Settings, TlsSettings};
 use crate::engine::writer::{OnFault, Writer};
+use crate::front::http::configuration::{Configuration, InForce};
 use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
 use crate::front::http::router::{Routes, router};
@@ -26,15 +29,19 @@ use crate::front::http::server;
 use crate::front::http::state::{About, ChannelTest, ChannelTested, Front, Probe, Probed, Shared};
 use crate::front::resp;
 use crate::front::tls::{Tls, TlsError, self_sign};
+use crate::model::alert::Channel;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
+use crate::model::task::Task;
 use crate::store::fault::Fault;
 use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir};
 use crate::work::alerts;
-use crate::work::alerts::channels::Channels;
+use crate::work::alerts::channels::{self, Channels};
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
 use crate::work::fleet;
+
+use reload::Reloader;
 
 /// How long deliveries that are out may take at the end.
 const DRAIN: Span = Span::from_secs(20);
@@ -71,6 +78,7 @@ pub struct App {
     pub http: SocketAddr,
     pub redis: SocketAddr,
     pub addresses: Addresses,
+    pub reloader: Reloader,
     stop: CancellationToken,
     duties: Vec<JoinHandle<()>>,
     doors: Vec<JoinHandle<()>>,
@@ -157,14 +165,10 @@ pub async fn start_on(
         tracing::info!(deliveries = recovered, "took back claims that were out at the last stop");
     }
     while patiently(|| appliance.discard_plans(true)).await? {}
-    for mut task in settings.tasks.clone() {
-        (task.created_at, task.updated_at) = (clock.now(), clock.now());
-        patiently(|| appliance.put_task(task.clone())).await?;
-    }
-    let named: Vec<_> = settings.tasks.iter().map(|task| task.name.clone()).collect();
-    patiently(|| appliance.release_tasks(named.clone())).await?;
+    patiently(|| put_tasks(&appliance, &settings.tasks)).await?;
     let pulse = Arc::new(Pulse::default());
-    let to_people = Arc::new(channels(&settings, &addresses.http, clock.clone())?);
+    let to_people =
+        Arc::new(Channels::new(channel_settings(&settings, &addresses.http), clock.clone())?);
     let watched = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
     let mut duties = vec![
         tokio::spawn(driver::run(appliance.clone(), sender.clone(), stop.clone(), DRAIN)),
@@ -195,15 +199,23 @@ pub async fn start_on(
             stop.clone(),
         )),
     ];
-    for channel in settings.alerts.settings.channels.clone() {
+    for channel in Channel::ALL.iter().copied() {
         let (appliance, to_people, stop) = (appliance.clone(), to_people.clone(), stop.clone());
         duties.push(tokio::spawn(alerts::deliver(appliance, to_people, channel, stop)));
     }
     duties.extend(watched);
     let about = about(&settings, &addresses, redis, clock.now());
+    let reloader = Reloader {
+        appliance: appliance.clone(),
+        to_people: to_people.clone(),
+        in_force: Arc::new(in_force(&settings, clock.now())),
+        started_with: settings.clone(),
+        http: addresses.http.clone(),
+    };
     door.open(router(Front::new(Shared {
         appliance: appliance.clone(),
         about: Arc::new(about),
+        configuration: reloader.in_force.clone(),
         pulse,
         probe: probe(sender, clock),
         channel_test: channel_test(appliance.clone(), to_people),
@@ -215,7 +227,7 @@ pub async fn start_on(
         // A convenience for scripts; a full disk must not keep the pages away.
         tracing::warn!(%error, "`addresses.json` cannot be written");
     }
-    Ok(App { appliance, http, redis, addresses, stop, duties, doors, writer, _dir: dir })
+    Ok(App { appliance, reloader, http, redis, addresses, stop, duties, doors, writer, _dir: dir })
 }
 
 /// Opens the store and starts its writer.
@@ -236,7 +248,7 @@ async fn open(
             sync_budget: settings.sync_budget,
             buffer: settings.buffer,
             retention: settings.retention,
-            alerts: settings.alerts.settings.clone(),
+            alerts: Arc::new(settings.alerts.settings.clone()),
             data_dir: Some(settings.data_dir.clone()),
             backup: settings.backup.clone(),
             doors,
@@ -260,7 +272,6 @@ fn about(settings: &Settings, addresses: &Addresses, redis: SocketAddr, now: Tim
         version: env!("CARGO_PKG_VERSION"),
         address: addresses.http.clone(),
         redis,
-        hosts: settings.hosts.clone(),
         data_dir: settings.data_dir.clone(),
         started_at: now,
         durability: "fsync before every answer".to_owned(),
@@ -287,10 +298,12 @@ impl Offline {
             redis: format!("redis://{}", settings.redis),
         };
         let about = about(&settings, &addresses, settings.redis, clock.now());
-        let to_people = Arc::new(channels(&settings, &addresses.http, clock.clone())?);
+        let to_people =
+            Arc::new(Channels::new(channel_settings(&settings, &addresses.http), clock.clone())?);
         let router = router(Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(about),
+            configuration: Arc::new(in_force(&settings, appliance.now())),
             pulse: Arc::default(),
             probe: probe(sender, clock),
             channel_test: channel_test(appliance.clone(), to_people),
@@ -312,16 +325,31 @@ impl Offline {
 }
 
 /// The channels of alerts; messages name this server by its address unless the configuration does.
-fn channels(
-    settings: &Settings,
-    http: &str,
-    clock: Arc<dyn Clock>,
-) -> Result<Channels, sender::SenderError> {
+fn channel_settings(settings: &Settings, http: &str) -> channels::Settings {
     let mut wanted = settings.alerts.channels.clone();
     if wanted.server.is_empty() {
         wanted.server = http.to_owned();
     }
-    Channels::new(wanted, clock)
+    wanted
+}
+
+/// Registers the tasks of the configuration, and lets go of those that it names no more.
+async fn put_tasks(appliance: &Appliance, tasks: &[Task]) -> Result<(), Refusal> {
+    for mut task in tasks.iter().cloned() {
+        (task.created_at, task.updated_at) = (appliance.now(), appliance.now());
+        appliance.put_task(task).await?;
+    }
+    appliance.release_tasks(tasks.iter().map(|task| task.name.clone()).collect()).await?;
+    Ok(())
+}
+
+fn in_force(settings: &Settings, now: Time) -> InForce {
+    InForce::new(Configuration {
+        hosts: settings.hosts.clone(),
+        settings: settings.effective(),
+        loaded_at: now,
+        refused: None,
+    })
 }
 
 /// Binds an address unless that was done before; gives the one in use, since port 0 picks any.

@@ -7,8 +7,10 @@
 //! 6      cli         what a person types: serve (systemd: what a service manager is told), demo,
 //!                    bench, check, backup, restore, verify, compact, status, doctor, token, user,
 //!                    version; exit codes; beside (a verb's request to the appliance, running or not)
-//!        app         composition: opens, builds, starts in order, stops in reverse
-//!        config      settings: defaults, file, environment, flags, each checked and named
+//!        app         composition: opens, builds, starts in order, stops in reverse; reload (settings
+//!                    that were read again)
+//!        config      settings: defaults, file, environment, flags, each checked and named; effective
+//!                    (all that are in effect, and origins: where each came from)
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
@@ -51,7 +53,7 @@
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
 //!                    moment), alert (rule, reading: what is breached, machine: who is told what),
-//!                    history (windows and their buckets), histogram (lengths of time that can be
+//!                    history (windows and their buckets), setting (one in effect), histogram (lengths of time that can be
 //!                    merged), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```

@@ -5,6 +5,8 @@
 //! refused once the answer to that is out. A look-up hashes what was given and finds the hash in a
 //! map: neither depends on how much of a guess is right.
 
+mod own;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -305,6 +307,22 @@ impl Appliance {
         password: String,
         from: &str,
     ) -> Result<String, Refusal> {
+        let found = self.prove_password(user, password, from).await?;
+        caller::has_role(found.role);
+        let (secret, hash) = fresh_secret("");
+        let from = from.to_owned();
+        self.call(move |tx| sessions::begin(tx, &found.name, &found.password, hash, from)).await?;
+        self.reload_callers()?;
+        Ok(secret)
+    }
+
+    /// The user of this name and password; guesses are counted by name and address.
+    async fn prove_password(
+        &self,
+        user: &str,
+        password: String,
+        from: &str,
+    ) -> Result<User, Refusal> {
         let now = self.now();
         let keys = [format!("address {from}"), format!("user {user}")];
         {
@@ -322,27 +340,19 @@ impl Appliance {
             Some(user) => user.password.clone(),
             None => self.nobodys_password().await?,
         };
-        let right = self.is_password(password, stored.clone()).await?;
-        let (Some(name), true, Some(found)) = (name, right, found) else {
-            let mut attempts = self.access.attempts();
-            for key in &keys {
-                attempts.fail(key, now);
+        let right = self.is_password(password, stored).await?;
+        let mut attempts = self.access.attempts();
+        match found.filter(|_| right) {
+            Some(found) => {
+                keys.iter().for_each(|key| attempts.succeed(key));
+                Ok(found)
             }
-            return Err(Refusal::new(
-                Code::WrongPassword,
-                "no user of this name has this password",
-            ));
-        };
-        {
-            let mut attempts = self.access.attempts();
-            keys.iter().for_each(|key| attempts.succeed(key));
+            None => {
+                keys.iter().for_each(|key| attempts.fail(key, now));
+                let message = "no user of this name has this password";
+                Err(Refusal::new(Code::WrongPassword, message))
+            }
         }
-        caller::has_role(found.role);
-        let (secret, hash) = fresh_secret("");
-        let from = from.to_owned();
-        self.call(move |tx| sessions::begin(tx, &name, &stored, hash, from)).await?;
-        self.reload_callers()?;
-        Ok(secret)
     }
 
     pub async fn sign_out(&self, secret: &str) -> Result<(), Refusal> {

@@ -25,15 +25,14 @@ pub use crate::ledger::alerts::silences::{Create, Until};
 
 /// What alerts need besides the store.
 pub struct Alerting {
-    settings: Arc<Settings>,
     watched_since: Time,
     /// Wakes the duty of each channel.
     wake: [Notify; Channel::ALL.len()],
 }
 
 impl Alerting {
-    pub fn new(settings: Settings, watched_since: Time) -> Alerting {
-        Alerting { settings: Arc::new(settings), watched_since, wake: Default::default() }
+    pub fn new(watched_since: Time) -> Alerting {
+        Alerting { watched_since, wake: Default::default() }
     }
 }
 
@@ -60,15 +59,15 @@ pub struct AlertsView {
 }
 
 impl Appliance {
-    pub fn alert_settings(&self) -> &Arc<Settings> {
-        &self.alerting.settings
+    pub fn alert_settings(&self) -> Arc<Settings> {
+        self.settings().alerts.clone()
     }
 
     /// Takes every alert further by what a sample says, and wakes whoever delivers messages.
     pub async fn look_at_alerts(&self, sample: Arc<Sample>) -> Result<(), Refusal> {
-        let Alerting { settings, watched_since, wake } = &self.alerting;
+        let Alerting { watched_since, wake } = &self.alerting;
+        let (settings, watched_since) = (self.alert_settings(), *watched_since);
         let reading = reading::read(&settings.rules, &sample);
-        let (settings, watched_since) = (settings.clone(), *watched_since);
         let wanted = look::Look { settings, sample, reading, watched_since };
         if self.call(move |tx| look::look(tx, wanted)).await? > 0 {
             wake.iter().for_each(Notify::notify_one);
@@ -82,12 +81,13 @@ impl Appliance {
     }
 
     fn read_alerts(&self, view: &dyn Rows, lines_max: usize) -> Result<AlertsView, Fault> {
+        let settings = self.alert_settings();
         let channel = |channel: Channel| {
             let all = messages::list(view, channel, MESSAGES_MAX)?;
             let (dead, waiting) = all.into_iter().partition(|message| message.dead_at.is_some());
             Ok(ChannelView {
                 channel,
-                configured: self.alerting.settings.channels.contains(&channel),
+                configured: settings.channels.contains(&channel),
                 health: rows::health(view, channel)?,
                 waiting,
                 dead,
@@ -127,6 +127,11 @@ impl Appliance {
         self.alerting.wake[channel as usize - 1].notified().await;
     }
 
+    /// Lets the duty of a channel look again.
+    pub fn call_channel(&self, channel: Channel) {
+        self.alerting.wake[channel as usize - 1].notify_one();
+    }
+
     /// The oldest message of a channel that is due, and otherwise when the next one is.
     pub fn alert_due(&self, channel: Channel) -> Result<(Option<Message>, Option<Time>), Refusal> {
         deliver::next_due(&self.snapshot()?, channel, self.now()).map_err(unreadable)
@@ -152,7 +157,8 @@ impl Appliance {
 
     /// The channels of a test: the one that is asked for, or all that are configured.
     pub fn channels_to_test(&self, asked: Option<Channel>) -> Result<Vec<Channel>, Refusal> {
-        let configured = &self.alerting.settings.channels;
+        let settings = self.alert_settings();
+        let configured = &settings.channels;
         let found: Vec<Channel> =
             configured.iter().copied().filter(|c| asked.is_none_or(|asked| asked == *c)).collect();
         if found.is_empty() {

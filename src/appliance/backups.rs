@@ -100,8 +100,8 @@ impl Desk {
 }
 
 impl Appliance {
-    pub fn backup_settings(&self) -> &BackupSettings {
-        &self.settings().backup
+    pub fn backup_settings(&self) -> BackupSettings {
+        self.settings().backup.clone()
     }
 
     pub fn backup_at_work(&self) -> Option<AtWork> {
@@ -112,9 +112,9 @@ impl Appliance {
     pub fn start_backup(&self, name: Option<Name>, by: &'static str) -> Result<AtWork, Refusal> {
         let name = self.backup_name(name, by)?;
         let path = self.backup_path(&name);
-        let dir = &self.backup_settings().dir;
+        let dir = self.backup_settings().dir;
         let io = |source| refuse(BackupError::Io { path: dir.clone(), source });
-        std::fs::create_dir_all(dir).map_err(io)?;
+        std::fs::create_dir_all(&dir).map_err(io)?;
         if path.symlink_metadata().is_ok() {
             return Err(refuse(BackupError::Exists(path)));
         }

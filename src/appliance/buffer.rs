@@ -206,7 +206,7 @@ impl Appliance {
     /// Brings what the gate knows of the buffer in line with the store.
     pub fn look_at_buffer(&self) -> Result<(), Refusal> {
         let view = self.snapshot()?;
-        self.gate().settle(&view, &self.settings.buffer).map_err(unreadable)?;
+        self.gate().settle(&view, &self.settings().buffer).map_err(unreadable)?;
         let (fullest, more) = fullest(&view).map_err(unreadable)?;
         let mut found = HashMap::with_capacity(fullest.len());
         for (waiting, org, env) in fullest {

@@ -226,7 +226,7 @@ impl Appliance {
 
     /// Changes settings of the buffer; they are in force when this answers.
     pub async fn set_buffer(&self, patch: Patch, by: &str) -> Result<Kept, Refusal> {
-        let (defaults, by) = (self.settings.buffer, by.to_owned());
+        let (defaults, by) = (self.settings().buffer, by.to_owned());
         let this = self.clone();
         let change = async move {
             let kept = this.call(move |tx| acts::set(tx, &defaults, &patch, &by)).await?;

@@ -106,7 +106,7 @@ impl Appliance {
         current: bool,
     ) -> Result<Created, Refusal> {
         let watch = Stopwatch::start();
-        let budget = self.settings.sync_budget;
+        let budget = self.settings().sync_budget;
         let waiter = self.hub().wait_for(id)?;
         loop {
             let mut changed = std::pin::pin!(waiter.changed());

@@ -15,6 +15,7 @@ pub mod callbacks;
 pub mod caller;
 pub mod deliveries;
 pub mod entries;
+pub mod events;
 pub mod fleet;
 pub mod history;
 pub mod intake;
@@ -36,7 +37,7 @@ pub mod streams;
 pub mod tasks;
 pub mod upkeep;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -63,7 +64,7 @@ pub struct Appliance(Arc<Parts>);
 pub struct Parts {
     handle: Handle,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: RwLock<Arc<Settings>>,
     presence: Arc<presence::Presence>,
     gate: buffer_settings::GateKeeper,
     flow: buffer_flow::Flow,
@@ -93,7 +94,7 @@ pub struct Settings {
     pub buffer: BufferSettings,
     /// How long things are kept that are over.
     pub retention: Retention,
-    pub alerts: crate::model::alert::Settings,
+    pub alerts: Arc<crate::model::alert::Settings>,
     /// Where the files of the store are; a store in memory has none.
     pub data_dir: Option<std::path::PathBuf>,
     pub doors: Doors,
@@ -114,7 +115,7 @@ impl Default for Settings {
             payload_bytes_max: 1 << 20,
             buffer: BufferSettings::default(),
             retention: Retention::default(),
-            alerts: crate::model::alert::Settings::default(),
+            alerts: Arc::default(),
             data_dir: None,
             doors: Doors::default(),
             backup: backups::BackupSettings::default(),
@@ -139,7 +140,8 @@ impl Appliance {
         access: access::Keeper,
     ) -> Appliance {
         let (presence, flow, creating, shards_wake) = Default::default();
-        let alerting = alerts::Alerting::new(settings.alerts.clone(), clock.now());
+        let alerting = alerts::Alerting::new(clock.now());
+        let settings = RwLock::new(Arc::new(settings));
         let (kept, jobs, newest, durations, backups) = Default::default();
         Appliance(Arc::new(Parts {
             handle,
@@ -164,8 +166,15 @@ impl Appliance {
         self.clock.now()
     }
 
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// What is in force; ask again instead of keeping it.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other settings in force. Duties see them at their next turn.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        let mut held = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut held));
     }
 
     /// Hints after commits, for duties and live pages.

@@ -42,8 +42,8 @@ impl Kept {
 }
 
 impl Appliance {
-    pub fn retention(&self) -> &Retention {
-        &self.settings().retention
+    pub fn retention(&self) -> Retention {
+        self.settings().retention
     }
 
     pub fn retention_figures(&self) -> RetentionFigures {
@@ -52,7 +52,7 @@ impl Appliance {
 
     /// One slice of a round.
     pub async fn retain(&self, mut round: Round) -> Result<Retained, Refusal> {
-        let kept = *self.retention();
+        let kept = self.retention();
         let now = self.now();
         let before = round.clone();
         let due = look(&self.snapshot()?, now, &kept, &mut round).map_err(unreadable)?;

@@ -24,6 +24,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::load::load;
 use crate::config::settings::{BadSetting, Settings};
+use crate::model::setting::Origin;
 
 /// A run appliance: takes runs, keeps them, delivers them and shows them.
 #[derive(Debug, Parser)]
@@ -88,12 +89,15 @@ impl Common {
     pub fn settings(&self) -> Result<Settings, BadSetting> {
         let mut written = load(self.config.as_deref(), std::env::vars())?;
         if let Some(http) = &self.http {
+            written.origins.note("server.http", Origin::Flag);
             written.server.http = Some(http.clone());
         }
         if let Some(redis) = &self.redis {
+            written.origins.note("server.redis", Origin::Flag);
             written.server.redis = Some(redis.clone());
         }
         if let Some(data_dir) = &self.data_dir {
+            written.origins.note("server.data_dir", Origin::Flag);
             written.server.data_dir = Some(data_dir.clone());
         }
         written.check()

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::systemd::{self, Manager};
 use super::{Common, exit};
+use crate::app::reload::Reloader;
 use crate::app::{self, App, Sockets};
 use crate::config::settings::Settings;
 use crate::engine::writer::OnFault;
@@ -30,7 +31,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(self) -> i32 {
-        start_log(self.log_json);
+        let log = start_log(self.log_json);
         let settings = match self.common.settings() {
             Ok(settings) => settings,
             Err(error) => {
@@ -38,21 +39,42 @@ impl Serve {
                 return exit::BAD_CONFIGURATION;
             }
         };
-        block_on(serve(settings, self.json))
+        log.set(&settings.log_level);
+        block_on(serve(settings, self.json, &self.common, &log))
+    }
+}
+
+/// Changes what is logged.
+pub struct Log(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error>>);
+
+impl Log {
+    /// Puts a filter in force that was checked with the settings.
+    pub fn set(&self, level: &str) {
+        if let Err(error) = (self.0)(EnvFilter::new(level)) {
+            tracing::warn!(%error, "what is logged cannot be changed");
+        }
     }
 }
 
 /// Lines go to standard error; `TIDEGATE_LOG` filters them, for example `debug`.
-pub fn start_log(json: bool) {
+pub fn start_log(json: bool) -> Log {
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
     // Journald has its own times; without a terminal it is most likely there.
+    macro_rules! start {
+        ($log:expr) => {{
+            let log = $log.with_env_filter(filter).with_filter_reloading();
+            let handle = log.reload_handle();
+            log.init();
+            Log(Box::new(move |filter| handle.reload(filter)))
+        }};
+    }
     if json {
-        log.json().init();
+        start!(log.json())
     } else if std::env::var_os("JOURNAL_STREAM").is_some() {
-        log.without_time().with_ansi(false).init();
+        start!(log.without_time().with_ansi(false))
     } else {
-        log.init();
+        start!(log)
     }
 }
 
@@ -73,8 +95,9 @@ pub fn exit_on_fault() -> OnFault {
     Box::new(|fault| std::process::exit(exit::of_fault(fault)))
 }
 
-async fn serve(settings: Settings, json: bool) -> i32 {
+async fn serve(settings: Settings, json: bool, common: &Common, log: &Log) -> i32 {
     let mut signals = Signals::listen();
+    let mut hangup = hangup();
     let manager = Manager::from_env();
     let sockets = match systemd::sockets() {
         Ok(sockets) => sockets,
@@ -101,10 +124,19 @@ async fn serve(settings: Settings, json: bool) -> i32 {
         let link = format!("{}/setup?token={secret}", app.addresses.http);
         tracing::info!(%link, "there are no users yet: this link makes the first admin, for 30 minutes");
     }
-    manager.ready(&format!("http://{} and redis://{}", app.http, app.redis));
+    let status = format!("http://{} and redis://{}", app.http, app.redis);
+    manager.ready(&status);
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            manager.reloading();
+            reload_settings(&app.reloader, common, log).await;
+            manager.ready(&status);
+        }
+    };
     tokio::select! {
         () = signals.told() => {}
         () = manager.watch(app.appliance.clone()) => {}
+        () = reloads => {}
     }
     manager.stopping();
     tracing::info!("stopping; a second signal ends at once");
@@ -114,6 +146,29 @@ async fn serve(settings: Settings, json: bool) -> i32 {
     });
     app.stop().await;
     exit::DONE
+}
+
+/// HUP: the settings are read again. Heard from here on, since by itself it would end the process.
+fn hangup() -> Signal {
+    signal(SignalKind::hangup()).expect("signals can be awaited inside a runtime")
+}
+
+/// Reads the settings again with the same flags and puts them in force, as far as that goes.
+async fn reload_settings(reloader: &Reloader, common: &Common, log: &Log) {
+    let read = common.settings();
+    let level = read.as_ref().map(|settings| settings.log_level.clone()).unwrap_or_default();
+    match reloader.reload(read).await {
+        Ok(waiting) => {
+            log.set(&level);
+            tracing::info!("the settings were read again and are in force");
+            for key in waiting {
+                tracing::warn!(key, "this setting has changed and needs a restart");
+            }
+        }
+        Err(bad) => {
+            tracing::error!(key = bad.key, error = %bad, "the settings were not changed");
+        }
+    }
 }
 
 /// A start over a large store after a kill may take a while.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::app::Sockets;
 use crate::appliance::Appliance;
+use crate::base::time::monotonic_micros;
 
 /// The first of the sockets that were handed over.
 const FIRST_SOCKET: RawFd = 3;
@@ -45,6 +46,12 @@ impl Manager {
 
     pub fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// The settings are read again; [`ready`](Manager::ready) says when that is done.
+    pub fn reloading(&self) {
+        let micros = monotonic_micros();
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reading the settings"));
     }
 
     pub fn stopping(&self) {

@@ -4,14 +4,20 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
+use super::origins::Origins;
 use super::settings::{BadSetting, Written};
+use crate::model::setting::Origin;
 
 /// Names of the environment begin with this; `__` stands for the dot: `TIDEGATE_PUSH__ALLOW`.
 const PREFIX: &str = "TIDEGATE_";
 /// Settings that are lists: in the environment their items are separated by commas.
 const LISTS: &[&str] = &["alerts.mail.to", "push.allow", "server.hosts"];
 /// Settings that are taken as they stand: a password of digits is no number.
-const TEXTS: &[&str] = &["alerts.mail.password", "alerts.slack.url", "alerts.webhook.secret"];
+const TEXTS: &[&str] =
+    &["alerts.mail.password", "alerts.slack.url", "alerts.webhook.secret", LOG_LEVEL];
+/// What to log has a short name in the environment.
+const LOG: &str = "TIDEGATE_LOG";
+const LOG_LEVEL: &str = "log.level";
 
 /// Reads the file, if one is named, and lays the environment over it.
 pub fn load(
@@ -22,19 +28,27 @@ pub fn load(
         Some(path) => read(path)?,
         None => Table::new(),
     };
+    let mut origins = Origins::default();
+    origins.note_all(&table, Origin::File);
     for (name, text) in environment {
-        if let Some(key) = name.strip_prefix(PREFIX).filter(|key| key.contains("__")) {
-            set(&mut table, &key.to_ascii_lowercase().replace("__", "."), &text)?;
-        }
+        let key = match name.strip_prefix(PREFIX) {
+            _ if name == LOG => LOG_LEVEL.to_owned(),
+            Some(key) if key.contains("__") => key.to_ascii_lowercase().replace("__", "."),
+            _ => continue,
+        };
+        set(&mut table, &key, &text)?;
+        origins.note(&key, Origin::Environment);
     }
-    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+    let written: Result<Written, _> = serde_path_to_error::deserialize(Value::Table(table));
+    let written = written.map_err(|error| {
         let place = file.map_or("environment".to_owned(), |path| path.display().to_string());
         let key = match error.path().to_string() {
             path if path == "." => place,
             path => path,
         };
         BadSetting { key, message: error.inner().message().to_owned() }
-    })
+    })?;
+    Ok(Written { origins, ..written })
 }
 
 fn read(path: &Path) -> Result<Table, BadSetting> {
@@ -89,12 +103,25 @@ mod tests {
         let env = env(&[
             ("TIDEGATE_SERVER__HTTP", "127.0.0.1:2"),
             ("TIDEGATE_PUSH__ALLOW", "127.0.0.0/8, agent.internal"),
-            ("TIDEGATE_LOG", "info"),
+            ("TIDEGATE_LOG", "debug"),
         ]);
         let settings = load(Some(&file), env).unwrap().check().unwrap();
         assert_eq!(settings.http.port(), 2);
         assert_eq!(settings.cache_bytes, 32 << 20);
         assert!(settings.allow.has_name("agent.internal"));
+        let effective = settings.effective();
+        for (key, value, origin) in [
+            ("server.http", "127.0.0.1:2", Origin::Environment),
+            ("server.redis", "127.0.0.1:6390", Origin::Default),
+            ("store.cache_mib", "32", Origin::File),
+            ("push.allow", "agent.internal, 127.0.0.0/8", Origin::Environment),
+            ("log.level", "debug", Origin::Environment),
+            ("buffer.drainer.enabled", "true", Origin::Default),
+            ("alerts.slack.url", "", Origin::Default),
+        ] {
+            let row = effective.iter().find(|row| row.key == key).expect(key);
+            assert_eq!((row.value.as_str(), row.origin), (value, origin), "{key}");
+        }
     }
 
     #[test]
@@ -146,7 +173,7 @@ mod tests {
         let settings = written.check().unwrap();
         let mail = settings.alerts.channels.mail.as_ref().unwrap();
         assert_eq!((mail.to.len(), mail.login.as_ref().unwrap().1.reveal()), (2, "0042"));
-        let printed = format!("{settings:?}");
+        let printed = format!("{settings:?} {:?}", settings.effective());
         assert!(!printed.contains("0042") && !printed.contains("hush"), "{printed}");
     }
 
@@ -175,6 +202,7 @@ mod tests {
         for (pairs, needle) in [
             (&[("TIDEGATE_SERVER__HTPP", "x")][..], "htpp"),
             (&[("TIDEGATE_SERVER__HTTP", "localhost")], "server.http"),
+            (&[("TIDEGATE_LOG", "tidegate=loud")], "`log.level`: expected"),
             (&[("TIDEGATE_TLS__CERT", "cert.pem")], "`tls.key`"),
             (&[("TIDEGATE_TLS__KEY", "key.pem")], "`tls.cert`"),
             (&[("TIDEGATE_STORE__CACHE_MIB", "1")], "store.cache_mib"),

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use tracing_subscriber::EnvFilter;
+
 use super::alerts::{Alerts, WrittenAlerts};
+use super::origins::Origins;
 
 use crate::appliance::SYNC_BUDGET_DEFAULT;
 use crate::appliance::backups::BackupSettings;
@@ -27,6 +30,8 @@ pub const HTTP_DEFAULT: &str = "127.0.0.1:5440";
 pub const REDIS_DEFAULT: &str = "127.0.0.1:6390";
 /// Where the data lies unless set.
 pub const DATA_DIR_DEFAULT: &str = "./tidegate-data";
+/// What is logged unless set.
+pub const LOG_LEVEL_DEFAULT: &str = "info";
 
 /// The file, and the same shape from environment and flags.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -43,7 +48,17 @@ pub struct Written {
     pub retention: Retention,
     pub alerts: WrittenAlerts,
     pub backup: WrittenBackup,
+    pub log: WrittenLog,
     pub tasks: std::collections::BTreeMap<String, PutTask>,
+    #[serde(skip)]
+    pub origins: Origins,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WrittenLog {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or one for each part: `info,tidegate::work=debug`.
+    pub level: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -217,7 +232,10 @@ pub struct Settings {
     pub retention: Retention,
     pub alerts: Alerts,
     pub backup: BackupSettings,
+    /// What is logged; was read as a filter.
+    pub log_level: String,
     pub tasks: Vec<Task>,
+    pub origins: Origins,
 }
 
 /// Smallest and largest cache, in MiB.
@@ -236,6 +254,18 @@ fn address(key: &str, text: Option<String>, default: &str) -> Result<SocketAddr,
     let bad = |message: String| BadSetting { key: key.to_owned(), message };
     let text = text.unwrap_or_else(|| default.to_owned());
     text.parse().map_err(|_| bad(format!("expected an address such as `{default}`, got `{text}`")))
+}
+
+/// A filter of lines of the log that can be read as one.
+fn check_level(written: Option<String>) -> Result<String, BadSetting> {
+    let level = written.unwrap_or_else(|| LOG_LEVEL_DEFAULT.to_owned());
+    match EnvFilter::try_new(&level) {
+        Ok(_) => Ok(level),
+        Err(error) => Err(BadSetting {
+            key: "log.level".to_owned(),
+            message: format!("expected a level such as `info`, got `{level}`: {error}"),
+        }),
+    }
 }
 
 /// The buffer's defaults with what is written over them.
@@ -302,7 +332,9 @@ impl Written {
             buffer: check_buffer(&self.buffer)?,
             retention,
             alerts,
+            log_level: check_level(self.log.level)?,
             tasks,
+            origins: self.origins,
         })
     }
 }

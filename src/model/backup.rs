@@ -10,7 +10,7 @@ pub struct Backup {
     pub id: Id,
     /// Of its file.
     pub name: Name,
-    /// Who asked for it: `api`, `schedule`.
+    /// Who asked for it: `api`, `page`, `schedule`.
     pub by: String,
     pub started_at: Time,
     pub finished_at: Time,

@@ -24,6 +24,7 @@ pub mod retry_after;
 pub mod run;
 pub mod sample;
 pub mod schedule;
+pub mod setting;
 pub mod shard;
 pub mod signature;
 pub mod stream;

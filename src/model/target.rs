@@ -12,6 +12,7 @@
 //!
 //! Redirects and proxies would go around all three; the sender switches both off.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -41,6 +42,15 @@ pub struct AllowList {
 pub struct BadEntry {
     pub entry: String,
     pub reason: &'static str,
+}
+
+/// As they are written, with a comma between two.
+impl fmt::Display for AllowList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.names.iter().cloned();
+        let all = names.chain(self.networks.iter().map(ToString::to_string));
+        f.write_str(&all.collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl AllowList {

@@ -22,10 +22,8 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
     appliance.discard_backup_drafts();
     while !stop.is_cancelled() {
         let wait = match appliance.next_backup_at() {
-            Ok(None) => {
-                stop.cancelled().await;
-                break;
-            }
+            // One may be configured.
+            Ok(None) => LOOK_EVERY,
             Ok(Some(at)) => match at.since(appliance.now()) {
                 left if left > Span::ZERO => left.to_duration().min(LOOK_EVERY),
                 _ => begin(&appliance),

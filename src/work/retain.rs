@@ -23,8 +23,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Removes until `stop`.
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
-    let age = Span(appliance.retention().shortest().0 / ROUNDS_PER_AGE);
-    let period = age.clamp(ROUND_MIN, ROUND_MAX).to_duration();
     let mut round = Round::default();
     let mut looked = Duration::ZERO;
     while !stop.is_cancelled() {
@@ -40,6 +38,8 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
                     let others = appliance.commands_done().saturating_sub(commands_before) > 1;
                     polite(watch.elapsed(), others)
                 } else {
+                    let age = Span(appliance.retention().shortest().0 / ROUNDS_PER_AGE);
+                    let period = age.clamp(ROUND_MIN, ROUND_MAX).to_duration();
                     period.max(std::mem::take(&mut looked).saturating_mul(LOOK_SHARE))
                 }
             }

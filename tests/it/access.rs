@@ -216,6 +216,42 @@ async fn people_sign_in_and_out() {
     assert_eq!(browser.get("/settings").await.0, 303, "the session is over, not just its cookie");
 }
 
+/// Who changes the own password stays in; every other session of that user ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_change_their_own_passwords() {
+    const NEW: &str = "another horse battery";
+    let world = World::new().await;
+    let add = json!({ "name": "ada", "role": "viewer", "password": PASSWORD });
+    let admin = json!({ "name": "eve", "role": "admin", "password": PASSWORD });
+    for user in [admin, add] {
+        world.ask(Ask::new(Method::POST, "/v1/users").body(user)).await.unwrap();
+    }
+    let (mut here, mut there) = (Browser::of(&world), Browser::of(&world));
+    for browser in [&mut here, &mut there] {
+        assert_eq!(browser.post("/login", &[("name", "ada"), ("password", PASSWORD)]).await.0, 303);
+    }
+    assert!(here.get("/settings/you").await.2.contains("You are <strong>ada</strong>, viewer"));
+    let before = here.cookie.clone();
+    let change = async |browser: &mut Browser, old: &str, new: &str| {
+        let (status, _, page) =
+            browser.post("/settings/you", &[("old", old), ("password", new)]).await;
+        (status, page)
+    };
+    let (status, page) = change(&mut here, "wrong wrong wrong", NEW).await;
+    assert!(status == 401 && page.contains("is another one"), "{status} {page}");
+    assert_eq!(change(&mut here, PASSWORD, "short").await.0, 400);
+    assert_eq!(there.get("/settings").await.0, 200, "nothing has changed yet");
+    let (status, page) = change(&mut here, PASSWORD, NEW).await;
+    assert!(status == 200 && page.contains("was changed"), "{status} {page}");
+    assert_ne!(here.cookie, before);
+    assert_eq!(here.get("/settings").await.0, 200);
+    assert_eq!(there.get("/settings").await.0, 303, "its session is over");
+    for (password, status) in [(PASSWORD, 401), (NEW, 303)] {
+        let fields = [("name", "ada"), ("password", password)];
+        assert_eq!(there.post("/login", &fields).await.0, status, "{password}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_of_passwords_is_slowed() {
     let world = World::new().await;

@@ -322,3 +322,31 @@ async fn schedule_makes_backups_and_keeps_the_last() {
         );
     }
 }
+
+/// The page makes one, shows it with its digest checked, and verifies it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn backups_are_made_and_verified_on_their_page() {
+    let mut world = World::new().await;
+    let form = async |path: &str, fields: &str| {
+        let call = world.call("POST", path).header("sec-fetch-site", "same-origin");
+        let call = call.header("content-type", "application/x-www-form-urlencoded");
+        let answer = call.bytes(fields).send().await;
+        (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    let page = "/settings/backups";
+    let (status, text) = form(page, "name=..%2Fup").await;
+    assert!(status == 400 && text.contains("value=\"../up\""), "{status} {text}");
+    let (status, text) = form(page, "name=monday").await;
+    assert!(status == 200 && text.contains("None is made by itself"), "{status} {text}");
+    let first = made(&world, "monday.tidegate").await;
+    assert_eq!(first["by"], "page");
+    let (status, text) = form(page, "name=monday").await;
+    assert!(status == 409 && text.contains("exists"), "{status} {text}");
+    assert!(text.contains("monday.tidegate/verify") && text.contains("good"), "{text}");
+    let (status, _) = form("/settings/backups/monday.tidegate/verify", "").await;
+    assert_eq!(status, 200);
+    let again = made(&world, "monday.tidegate").await;
+    assert_ne!(again["verified_at"], first["verified_at"]);
+    assert_eq!(form("/settings/backups/nope.tidegate/verify", "").await.0, 404);
+    world.stop().await;
+}

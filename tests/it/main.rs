@@ -28,6 +28,7 @@ mod outcomes;
 mod poll;
 mod process;
 mod receiver;
+mod reload;
 mod retention;
 mod runs;
 mod runs_keys;

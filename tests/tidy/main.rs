@@ -8,6 +8,7 @@
 
 mod files;
 mod floors;
+mod licences;
 mod source;
 mod words;
 

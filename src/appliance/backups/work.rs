@@ -66,7 +66,7 @@ impl Appliance {
         let tool = env!("CARGO_PKG_VERSION").to_owned();
         let (created_at, sequence) = (self.now(), view.sequence());
         let stamp = Stamp { format: FORMAT, created_at, sequence, tool };
-        let dir = self.backup_settings().dir.clone();
+        let dir = self.backup_settings().dir;
         let mut pace = Pace::new(self);
         let mut blocks = 0;
         create(&view, &stamp, path, &mut |progress| {

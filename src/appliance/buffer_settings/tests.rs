@@ -116,7 +116,7 @@ async fn a_change_of_unknown_outcome_is_found_by_the_next_look() {
     let (appliance, writer) = start(BufferSettings::default());
     // Written, and nobody heard of it.
     let on = Patch { enabled: Some(true), ..Patch::default() };
-    let defaults = appliance.settings.buffer;
+    let defaults = appliance.settings().buffer;
     appliance.call(move |tx| acts::set(tx, &defaults, &on, "api")).await.unwrap();
     appliance.call(|tx| acts::set_org(tx, n("acme"), ORG_ON, "api")).await.unwrap();
     appliance.look_at_buffer().unwrap();

@@ -49,6 +49,20 @@ pub struct AboutPage {
     pub failed_attempts: u64,
 }
 
+/// `GET /settings/you`: the user who looks; also the answer to a password that was refused.
+#[derive(Clone, Debug, Default, Template)]
+#[template(path = "you.html")]
+pub struct YouPage {
+    pub shell: Shell,
+    /// Empty for those who came in another way, and so have no password.
+    pub name: String,
+    pub role: String,
+    pub error: String,
+    /// It was just changed.
+    pub changed: bool,
+    pub password_chars_min: usize,
+}
+
 /// `GET /settings/tokens`; also the answer to a new token, which is shown once.
 #[derive(Clone, Debug, Default, Template)]
 #[template(path = "tokens.html")]

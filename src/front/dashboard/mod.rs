@@ -12,9 +12,11 @@
 pub mod access;
 pub mod alerts;
 pub mod assets;
+pub mod backups;
 pub mod batches;
 pub mod buffer;
 pub mod chart;
+pub mod configuration;
 pub mod docs;
 pub mod endpoints;
 pub mod error;

@@ -12,6 +12,7 @@ use super::path::Path2;
 use super::query::Query;
 use super::runs_create::stream_name;
 use super::state::Front;
+use crate::appliance::events::Event;
 use crate::appliance::fleet::{Beat, TypeView, WorkerView};
 use crate::base::id::Id;
 use crate::base::text::quote;
@@ -260,22 +261,41 @@ pub async fn reclaim(
     Ok(Json(body).into_response())
 }
 
-/// Something that happened to the fleet.
+/// Something that happened to the fleet, or an alert.
 #[derive(Serialize, ToSchema)]
 pub struct EventJson {
     #[schema(value_type = String)]
     id: Id,
     #[schema(value_type = String)]
     at: Time,
-    /// `scale_up`, `scale_down` or `crash`.
+    /// `scale_up`, `scale_down`, `crash` or `alert`.
     r#type: &'static str,
+    /// The type of workers; what an alert is about.
     worker: String,
     consumer: String,
-    /// `info` or `critical`.
+    /// `info`, `warning` or `critical`.
     severity: &'static str,
     detail: String,
-    from: u32,
-    to: u32,
+    /// Alive before and after; null for an alert.
+    from: Option<u32>,
+    to: Option<u32>,
+    /// Of an alert: its rule, and `firing`, `reminder`, `resolved` or `dropped`.
+    rule: Option<String>,
+    what: Option<&'static str>,
+}
+
+impl EventJson {
+    fn of(id: Id, event: Event) -> EventJson {
+        let (at, r#type, severity) = (event.at(), event.kind(), event.severity());
+        let (worker, detail) = (event.worker().to_owned(), event.detail());
+        let (consumer, from, to, rule, what) = match event {
+            Event::Fleet(event) => (event.consumer, Some(event.from), Some(event.to), None, None),
+            Event::Alert(line) => {
+                (String::new(), None, None, Some(line.rule), Some(line.what.as_str()))
+            }
+        };
+        EventJson { id, at, r#type, worker, consumer, severity, detail, from, to, rule, what }
+    }
 }
 
 /// A page of events.
@@ -304,10 +324,10 @@ pub async fn events(State(front): State<Front>, mut query: Query) -> Answer {
     };
     let (mut events, mut looked_at) = (Vec::new(), 0);
     let next_cursor = loop {
-        let page = front.appliance.fleet_events(before, EVENTS_MAX)?;
+        let page = front.appliance.events(before, EVENTS_MAX)?;
         let mut last = page.len() < EVENTS_MAX;
         for (id, event) in page {
-            if from.is_some_and(|from| event.at < from) {
+            if from.is_some_and(|from| event.at() < from) {
                 last = true;
                 break;
             }
@@ -316,21 +336,11 @@ pub async fn events(State(front): State<Front>, mut query: Query) -> Answer {
             let fits = |wanted: &Option<String>, found: &str| {
                 wanted.as_ref().is_none_or(|wanted| wanted == found)
             };
-            if fits(&kind, event.kind.as_str())
-                && fits(&worker, &event.worker)
+            if fits(&kind, event.kind())
+                && fits(&worker, event.worker())
                 && fits(&severity, event.severity())
             {
-                events.push(EventJson {
-                    id,
-                    at: event.at,
-                    r#type: event.kind.as_str(),
-                    severity: event.severity(),
-                    detail: event.detail(),
-                    worker: event.worker,
-                    consumer: event.consumer,
-                    from: event.from,
-                    to: event.to,
-                });
+                events.push(EventJson::of(id, event));
             }
             if events.len() == limit {
                 break;

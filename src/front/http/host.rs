@@ -25,7 +25,7 @@ pub async fn known(
         None => return Ok(next.run(request).await),
         Some(value) => value.to_str().unwrap_or("?"),
     };
-    if is_ours(given, &front.about.hosts) {
+    if is_ours(given, &front.configuration.get().hosts) {
         return Ok(next.run(request).await);
     }
     let message = format!(

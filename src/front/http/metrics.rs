@@ -291,16 +291,26 @@ pub async fn metrics(State(front): State<Front>, query: Query) -> Answer {
         // Just after the start.
         None => std::sync::Arc::new(front.appliance.sample(&front.pulse)),
     };
-    let commands = front.appliance.commands_done();
-    let text = text(&sample, &front.appliance.durations(), front.about.version, commands);
+    let counted = Counted {
+        commands: front.appliance.commands_done(),
+        failed_attempts: front.appliance.failed_attempts(),
+    };
+    let text = text(&sample, &front.appliance.durations(), front.about.version, counted);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+/// What is counted in memory, beside the sample.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    commands: u64,
+    failed_attempts: u64,
 }
 
 fn text(
     sample: &Sample,
     durations: &BTreeMap<String, Latency>,
     version: &str,
-    commands: u64,
+    counted: Counted,
 ) -> String {
     let mut out = String::with_capacity(16 << 10);
     head(&mut out, "tidegate_build", "info", "", "What runs here.");
@@ -317,7 +327,10 @@ fn text(
     }
     put_breakers(&mut out, sample);
     head(&mut out, "tidegate_commands", C, "", "Commands that were committed since the start.");
-    line(&mut out, "tidegate_commands_total", &[], commands as f64);
+    line(&mut out, "tidegate_commands_total", &[], counted.commands as f64);
+    let help = "Wrong tokens and passwords since the start.";
+    head(&mut out, "tidegate_failed_attempts", C, "", help);
+    line(&mut out, "tidegate_failed_attempts_total", &[], counted.failed_attempts as f64);
     let wait = durations.iter().map(|(task, latency)| (task, &latency.wait));
     let help = "How long runs waited that started, since the start of the process.";
     put_histograms(&mut out, "tidegate_run_wait_seconds", help, wait);

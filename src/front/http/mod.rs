@@ -9,6 +9,7 @@ pub mod body;
 pub mod buffer;
 pub mod buffer_json;
 pub mod callbacks;
+pub mod configuration;
 pub mod deadline;
 pub mod deliveries;
 pub mod describe;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::configuration::InForce;
 use crate::appliance::Appliance;
 use crate::appliance::pulse::Pulse;
 use crate::base::time::Time;
@@ -62,6 +63,7 @@ impl std::ops::Deref for Front {
 pub struct Shared {
     pub appliance: Appliance,
     pub about: Arc<About>,
+    pub configuration: Arc<InForce>,
     pub pulse: Arc<Pulse>,
     pub probe: Probe,
     pub channel_test: ChannelTest,
@@ -77,8 +79,6 @@ pub struct About {
     pub address: String,
     /// Where clients of the Redis protocol come in.
     pub redis: std::net::SocketAddr,
-    /// Names under which it may be asked, besides addresses and `localhost`.
-    pub hosts: Vec<String>,
     pub data_dir: std::path::PathBuf,
     pub started_at: Time,
     /// Words for the page header, such as `fsync before every answer`.

@@ -68,10 +68,28 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
         "retention": retention(&front),
         "sample": front.appliance.newest_sample().map(|sample| sample_json(&sample)),
         "backup": backup(&front)?,
+        "configuration": configuration(&front),
+        "access": {
+            "set_up": front.appliance.is_set_up(),
+            "failed_attempts": front.appliance.failed_attempts(),
+        },
         "tasks": tasks,
         "events": events,
     }))
     .into_response())
+}
+
+/// When the settings were read, what waits for a restart, and what could not be read since.
+fn configuration(front: &Front) -> serde_json::Value {
+    let found = front.configuration.get();
+    let waiting = found.settings.iter().filter(|row| row.pending.is_some());
+    json!({
+        "loaded_at": found.loaded_at,
+        "needs_restart": waiting.map(|row| &row.key).collect::<Vec<_>>(),
+        "refused": found.refused.as_ref().map(|refused| {
+            json!({ "at": refused.at, "key": refused.key, "message": refused.message })
+        }),
+    })
 }
 
 /// When the last backup was made, and the last one that was found whole was verified.

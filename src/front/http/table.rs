@@ -392,11 +392,11 @@ const MAIN: &[Operation] = &[
     Operation {
         path: "/v1/history/events",
         section: "history",
-        summary: "List what happened to the fleet",
+        summary: "List what happened to the fleet, and alerts",
         query: &[
-            ("type", "scale_up | scale_down | crash", "Only such events."),
-            ("worker", "name", "Only of this type of workers."),
-            ("severity", "info | critical", "Only of this severity."),
+            ("type", "scale_up | scale_down | crash | alert", "Only such events."),
+            ("worker", "name", "Only of this type of workers, or alerts about it."),
+            ("severity", "info | warning | critical", "Only of this severity."),
             ("from", "time or length", "Not before it."),
             ("to", "time or length", "Before it."),
             ("limit", "1-1000", "100 unless given."),

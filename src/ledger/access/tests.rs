@@ -165,6 +165,9 @@ fn sessions_end_with_password_and_user() {
     desk.act(|tx| users::set_password(tx, &name("ada"), "new".to_owned())).unwrap();
     assert_eq!(desk.sessions(), [2]);
     assert_eq!(desk.sign_in("ada", 3), Err(Code::WrongPassword));
+    // One that was proven and has changed meanwhile changes nothing.
+    let change = |tx: &mut Tx<'_>| users::change_password(tx, &name("ada"), "old", "x".to_owned());
+    assert_eq!(desk.act(change).err(), Some(Code::WrongPassword));
     desk.act(|tx| users::remove(tx, &name("bob"))).unwrap();
     assert_eq!(desk.sessions(), Vec::<u8>::new());
     assert_eq!(desk.sign_in("bob", 4), Err(Code::WrongPassword));

@@ -51,6 +51,19 @@ pub fn add(tx: &mut Tx<'_>, command: Add) -> Result<User, Stop> {
     Ok(user)
 }
 
+/// A new password of one's own, `old` being the hash that was proven: it may have been changed since.
+pub fn change_password(
+    tx: &mut Tx<'_>,
+    name: &Name,
+    old: &str,
+    password: String,
+) -> Result<User, Stop> {
+    if must_get(tx, name)?.password != old {
+        return Err(Refusal::new(Code::WrongPassword, "the password was changed; try again").into());
+    }
+    set_password(tx, name, password)
+}
+
 /// A new password ends the sessions that the old one began.
 pub fn set_password(tx: &mut Tx<'_>, name: &Name, password: String) -> Result<User, Stop> {
     let mut user = must_get(tx, name)?;

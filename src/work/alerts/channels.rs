@@ -1,7 +1,7 @@
 //! The ways to people: Slack, a signed webhook, mail. Each makes one attempt and says what came of it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -50,8 +50,14 @@ pub struct WebhookSettings {
     pub secret: Secret,
 }
 
-/// All configured channels.
+/// All configured channels; others can be put in their place.
 pub struct Channels {
+    ways: RwLock<Arc<Ways>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The channels of a configuration.
+pub struct Ways {
     sender: Sender,
     slack: Option<Hidden>,
     webhook: Option<WebhookSettings>,
@@ -62,17 +68,18 @@ pub struct Channels {
 
 impl Channels {
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Channels, SenderError> {
-        let sender = Sender::new(&sender::Settings {
-            allow: Arc::new(
-                AllowList::parse(&settings.hosts).expect("hosts were checked with the settings"),
-            ),
-            ca_file: settings.ca_file,
-            answer_bytes_max: ANSWER_BYTES_MAX,
-            idle_per_host_max: 1,
-            ..sender::Settings::default()
-        })?;
-        let Settings { slack, webhook, mail, server, .. } = settings;
-        Ok(Channels { sender, slack, webhook, mail: mail.map(Mail::new), server, clock })
+        let ways = RwLock::new(Arc::new(Ways::new(settings, clock.clone())?));
+        Ok(Channels { ways, clock })
+    }
+
+    /// The ways of another configuration, not in force yet.
+    pub fn made(&self, settings: Settings) -> Result<Ways, SenderError> {
+        Ways::new(settings, self.clock.clone())
+    }
+
+    /// Puts others in force; what is out goes on as it was begun.
+    pub fn replace(&self, ways: Ways) {
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ways);
     }
 
     /// One attempt to deliver a message that was made at `at`.
@@ -83,6 +90,27 @@ impl Channels {
         at: Time,
         draft: &Draft,
     ) -> Result<(), Failed> {
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
+        ways.send(channel, id, at, draft).await
+    }
+}
+
+impl Ways {
+    fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Ways, SenderError> {
+        let sender = Sender::new(&sender::Settings {
+            allow: Arc::new(
+                AllowList::parse(&settings.hosts).expect("hosts were checked with the settings"),
+            ),
+            ca_file: settings.ca_file,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            idle_per_host_max: 1,
+            ..sender::Settings::default()
+        })?;
+        let Settings { slack, webhook, mail, server, .. } = settings;
+        Ok(Ways { sender, slack, webhook, mail: mail.map(Mail::new), server, clock })
+    }
+
+    async fn send(&self, channel: Channel, id: Id, at: Time, draft: &Draft) -> Result<(), Failed> {
         match (channel, &self.slack, &self.webhook, &self.mail) {
             (Channel::Slack, Some(url), _, _) => {
                 let body = serde_json::json!({ "text": draft.slack_text(&self.server) });

@@ -67,6 +67,10 @@ async fn turn(
     channel: Channel,
     stop: &CancellationToken,
 ) -> Result<Option<Duration>, Refusal> {
+    // Messages of a channel that is configured no more wait until it is again.
+    if !appliance.alert_settings().channels.contains(&channel) {
+        return Ok(Some(IDLE_LONGEST));
+    }
     let (due, next) = appliance.alert_due(channel)?;
     let Some(message) = due else {
         let wait = next.map_or(IDLE_LONGEST, |at| at.since(appliance.now()).to_duration());

@@ -7,18 +7,22 @@ use axum::extract::State as Has;
 use super::html;
 use super::look::Look;
 use super::workers::event_row;
+use crate::appliance::events::Event;
 use crate::appliance::history::Summary;
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
+use crate::front::dashboard::alerts::what_badge;
 use crate::front::dashboard::chart::{Chart, Series as Line, Unit};
 use crate::front::dashboard::heat::{Heatmap, Timeline};
 use crate::front::dashboard::history::{Figure, HistoryPage, LatencyPanel, Range};
-use crate::front::dashboard::parts::Tone;
+use crate::front::dashboard::parts::{Tone, When};
 use crate::front::dashboard::text;
+use crate::front::dashboard::workers::ScalingEvent;
 use crate::front::http::error::Answer;
 use crate::front::http::query::Query;
 use crate::front::http::state::Front;
+use crate::model::alert::{Severity, What};
 use crate::model::histogram::Histogram;
 use crate::model::history::{Latency, Point, Scope, Window};
 use crate::model::refusal::Refusal;
@@ -112,7 +116,7 @@ fn page(front: &Front, query: Query) -> Result<HistoryPage, Refusal> {
         heatmap: heatmap(front, window)?,
         infrastructure: infrastructure(front, window)?,
         timeline: timeline(window, &events),
-        incidents: incidents.map(|event| event_row(event, look.now)).collect(),
+        incidents: incidents.map(|event| incident(event, look.now)).collect(),
         events_cut: summary.events_cut || events.len() == EVENTS_MAX,
         from: asked.from,
         to: asked.to,
@@ -348,21 +352,35 @@ fn heatmap(front: &Front, window: &Window) -> Result<Heatmap, Refusal> {
     Ok(Heatmap::new(to, step, rows))
 }
 
-fn events(front: &Front, window: &Window) -> Result<Vec<FleetEvent>, Refusal> {
-    let page = front.appliance.fleet_events(Some(Id::floor_of(window.to)), EVENTS_MAX)?;
+fn events(front: &Front, window: &Window) -> Result<Vec<Event>, Refusal> {
+    let page = front.appliance.events(Some(Id::floor_of(window.to)), EVENTS_MAX)?;
     let found = page.into_iter().map(|(_, event)| event);
-    Ok(found.take_while(|event| event.at >= window.from).collect())
+    Ok(found.take_while(|event| event.at() >= window.from).collect())
 }
 
-fn timeline(window: &Window, events: &[FleetEvent]) -> Timeline {
-    let dot = |event: &FleetEvent| {
-        let critical = event.severity() != "info";
-        let tone = match event.kind {
+fn incident(event: &Event, now: Time) -> ScalingEvent {
+    match event {
+        Event::Fleet(event) => event_row(event, now),
+        Event::Alert(line) => ScalingEvent {
+            at: When::at(line.at, now),
+            worker: line.subject.clone(),
+            what: what_badge(line.what.as_str()),
+            detail: event.detail(),
+        },
+    }
+}
+
+fn timeline(window: &Window, events: &[Event]) -> Timeline {
+    let dot = |event: &Event| {
+        let critical = event.severity() == "critical";
+        let tone = match event {
+            Event::Alert(line) if line.what == What::Resolved => Tone::Green,
+            Event::Alert(line) if line.severity == Severity::Warning => Tone::Yellow,
             _ if critical => Tone::Red,
-            EventKind::ScaleUp => Tone::Green,
-            EventKind::ScaleDown | EventKind::Crash => Tone::Gray,
+            Event::Fleet(FleetEvent { kind: EventKind::ScaleUp, .. }) => Tone::Green,
+            _ => Tone::Gray,
         };
-        (event.at, tone, critical, event.detail())
+        (event.at(), tone, critical, event.detail())
     };
     Timeline::new(window.from, window.to, events.iter().map(dot).collect())
 }

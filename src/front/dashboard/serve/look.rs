@@ -7,6 +7,7 @@ use crate::base::time::Time;
 use crate::front::dashboard::parts::Tone;
 use crate::front::dashboard::shell::{Banner, Shell, navigation};
 use crate::front::dashboard::text;
+use crate::front::http::configuration::RefusedReload;
 use crate::front::http::outbox::scope_text;
 use crate::front::http::state::Front;
 use crate::model::access::{Known, Who};
@@ -31,6 +32,8 @@ pub struct Look {
     pub buffer_dead: usize,
     /// Alerts that fire.
     pub firing: Vec<Alert>,
+    /// Settings that were read again and could not be used.
+    pub refused: Option<RefusedReload>,
 }
 
 impl Look {
@@ -43,6 +46,7 @@ impl Look {
             pauses: front.appliance.pauses()?,
             buffer_dead: front.appliance.buffer_dead()?,
             firing: front.appliance.firing_alerts()?,
+            refused: front.configuration.get().refused.clone(),
         })
     }
 
@@ -97,6 +101,15 @@ impl Look {
     pub fn concerns(&self) -> Vec<Banner> {
         let mut banners = Vec::new();
         banners.extend(self.alerts());
+        if let Some(refused) = &self.refused {
+            let RefusedReload { at, key, message } = refused;
+            let when = text::relative(*at, self.now);
+            let text = format!("`{key}`: {message}. Those from before are in force ({when}).");
+            banners.push(
+                Banner::new(Tone::Yellow, "The settings could not be read again.", text)
+                    .with_link("Configuration", "/settings/configuration"),
+            );
+        }
         let disabled = self.disabled();
         if !disabled.is_empty() {
             let text = format!("{}: nothing is sent there until it is enabled.", list(&disabled));

@@ -7,11 +7,13 @@
 mod actions;
 mod alerts;
 mod attempts;
+mod backups;
 mod batch;
 mod batches;
 mod buffer;
 mod buffer_concerns;
 mod buffer_settings;
+mod configuration;
 mod docs;
 mod endpoints;
 mod form;
@@ -136,6 +138,13 @@ pub const PAGES: &[Page] = &[
     form("/settings/users", || post(settings::add_user)).to(Needs::Administer),
     form("/settings/users/{name}/password", || post(settings::set_password)).to(Needs::Administer),
     form("/settings/users/{name}/remove", || post(settings::remove_user)).to(Needs::Administer),
+    page("/settings/backups", || get(backups::show)).to(Needs::Operate),
+    form("/settings/backups", || post(backups::make)),
+    form("/settings/backups/{name}/verify", || post(backups::verify)),
+    page("/settings/configuration", || get(configuration::show)).to(Needs::Operate),
+    page("/settings/licences", || get(configuration::licences)),
+    page("/settings/you", || get(sign_in::you)),
+    form("/settings/you", || post(sign_in::change_password)).to(Needs::View),
     page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
 

@@ -8,17 +8,20 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::form::{Back, Form, Typed};
 use super::html;
-use super::look::{bare, inner_form};
+use super::look::{Look, bare, inner_form};
 use crate::appliance::access::PASSWORD_CHARS_MIN;
-use crate::appliance::caller::{Caller, as_caller};
-use crate::front::dashboard::access::{LoginPage, SetUpPage};
+use crate::appliance::caller::{self, Caller, as_caller};
+use crate::front::dashboard::access::{LoginPage, SetUpPage, YouPage};
 use crate::front::dashboard::shell::Shell;
 use crate::front::http::error::{Answer, Error};
+use crate::front::http::query::Query;
 use crate::front::http::runs_create as checks;
 use crate::front::http::state::Front;
 use crate::front::http::who::{COOKIE, From, session_of};
 use crate::model::access::{Role, SESSION_AGE_MAX, Who};
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Code, Refusal};
+
+const YOU: &str = "/settings/you";
 
 /// A frame for those who are not in yet: it says nothing of the house.
 fn outside(front: &Front, title: &str) -> Shell {
@@ -108,6 +111,54 @@ pub async fn sign_out(State(front): State<Front>, headers: HeaderMap, form: Form
     let mut response = Redirect::to("/login").into_response();
     set_cookie(&mut response, &cookie(&front, "", 0));
     Ok(response)
+}
+
+fn you_page(front: &Front) -> Result<YouPage, Refusal> {
+    let look = Look::take(front)?;
+    let who = caller::current().map(|caller| caller.who.clone());
+    let mut shell = look.shell(front, "You", "/settings", YOU.to_owned());
+    shell.live = false;
+    Ok(YouPage {
+        name: shell.user.clone(),
+        role: who.map_or_else(String::new, |who| who.role.as_str().to_owned()),
+        shell,
+        password_chars_min: PASSWORD_CHARS_MIN,
+        ..YouPage::default()
+    })
+}
+
+pub async fn you(State(front): State<Front>, query: Query) -> Answer {
+    query.end()?;
+    Ok(html(200, &you_page(&front)?))
+}
+
+/// A new password of one's own. The session that asks goes on under a fresh secret.
+pub async fn change_password(
+    State(front): State<Front>,
+    From(from): From,
+    Form { mut fields, typed, .. }: Form,
+) -> Answer {
+    for field in ["username", "old", "password"] {
+        fields.text(field);
+    }
+    fields.end()?;
+    let (old, new) = (typed.text("old"), typed.text("password"));
+    let mut page = you_page(&front)?;
+    match front.appliance.change_own_password(old, new, &from).await {
+        Ok(secret) => {
+            page.changed = true;
+            let mut response = html(200, &page);
+            set_cookie(&mut response, &cookie(&front, &secret, SESSION_AGE_MAX.as_secs_ceil()));
+            Ok(response)
+        }
+        Err(refusal) => {
+            page.error = match refusal.code {
+                Code::WrongPassword => "the password until now is another one".to_owned(),
+                _ => refusal.message.clone(),
+            };
+            Ok(with_wait(html(refusal.code.class().http_status(), &page), &refusal))
+        }
+    }
 }
 
 fn set_up_page(front: &Front, typed: &Typed) -> SetUpPage {

@@ -48,6 +48,7 @@ impl House {
         let store = open_dir(dir.path(), CACHE_BYTES, Arc::new(|_| {})).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let alerts = alert::Settings { channels: vec![Channel::Slack], ..Default::default() };
+        let alerts = Arc::new(alerts);
         let settings = appliance::Settings { alerts, ..appliance::Settings::default() };
         let on_fault = Box::new(|fault: &crate::store::fault::Fault| panic!("{fault}"));
         let (appliance, writer) =
@@ -66,7 +67,6 @@ impl House {
         let front = Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(About {
-                hosts: Vec::new(),
                 version: "0.0.0",
                 address: "http://127.0.0.1:5440".to_owned(),
                 redis: "127.0.0.1:6379".parse().unwrap(),
@@ -74,6 +74,7 @@ impl House {
                 started_at: clock.now(),
                 durability: "fsync before every answer".to_owned(),
             }),
+            configuration: Arc::default(),
             pulse: Arc::new(Pulse::default()),
             probe,
             channel_test: Arc::new(|channels| {

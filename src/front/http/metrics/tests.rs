@@ -116,6 +116,8 @@ fn everything() -> Sample {
     sample
 }
 
+const COUNTED: Counted = Counted { commands: 7, failed_attempts: 3 };
+
 #[test]
 fn text_is_strict_openmetrics() {
     let mut latency = Latency::default();
@@ -123,7 +125,7 @@ fn text_is_strict_openmetrics() {
         latency.run.record(ms);
     }
     let durations = BTreeMap::from([("resize".to_owned(), latency)]);
-    let families = parse(&text(&everything(), &durations, "1.2.3", 7));
+    let families = parse(&text(&everything(), &durations, "1.2.3", COUNTED));
     assert_eq!(families["tidegate_commands"].2[0].2, 7.0);
     let (kind, unit, lines) = &families["tidegate_run_duration_seconds"];
     assert_eq!((kind.as_str(), unit.as_str()), ("histogram", "seconds"));
@@ -164,8 +166,8 @@ fn every_metric_has_a_family() {
 
 #[test]
 fn nothing_measured_is_still_whole() {
-    let families = parse(&text(&Sample::default(), &BTreeMap::new(), "0", 0));
-    assert_eq!(families.len(), 2);
+    let families = parse(&text(&Sample::default(), &BTreeMap::new(), "0", COUNTED));
+    assert_eq!(families.len(), 3);
 }
 
 /// The board that is shipped asks for nothing that is not told.
@@ -176,7 +178,7 @@ fn board_asks_for_what_there_is() {
     latency.run.record(1);
     latency.wait.record(1);
     let durations = BTreeMap::from([("resize".to_owned(), latency)]);
-    let text = text(&everything(), &durations, "0", 0);
+    let text = text(&everything(), &durations, "0", COUNTED);
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut asked = BTreeSet::new();
     for rest in board.split("tidegate_").skip(1) {

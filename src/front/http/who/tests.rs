@@ -54,7 +54,6 @@ impl House {
             version: "0.0.0",
             address: "http://127.0.0.1:5440".to_owned(),
             redis: "127.0.0.1:6390".parse().unwrap(),
-            hosts: Vec::new(),
             data_dir: "nowhere".into(),
             started_at: clock.now(),
             durability: String::new(),
@@ -62,6 +61,7 @@ impl House {
         let routes = router(Front::new(Shared {
             appliance: appliance.clone(),
             about: Arc::new(about),
+            configuration: Arc::default(),
             pulse: Arc::default(),
             probe: Arc::new(|_, _| unreachable!("nothing is tested")),
             channel_test: Arc::new(|_| unreachable!("no channel is tested")),
