@@ -21,7 +21,6 @@ use crate::base::id::Minter;
 use crate::base::time::{Clock, Span, SystemClock, Time};
 use crate::config::settings::{Certificate, Settings, TlsSettings};
 use crate::engine::writer::{OnFault, Writer};
-use crate::front::http::configuration::{Configuration, InForce};
 use crate::front::http::door::Door;
 use crate::front::http::listening::Listening;
 use crate::front::http::router::{Routes, router};
@@ -32,16 +31,15 @@ use crate::front::tls::{Tls, TlsError, self_sign};
 use crate::model::alert::Channel;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
-use crate::model::task::Task;
 use crate::store::fault::Fault;
 use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir};
 use crate::work::alerts;
-use crate::work::alerts::channels::{self, Channels};
+use crate::work::alerts::channels::Channels;
 use crate::work::dispatch::driver;
 use crate::work::dispatch::sender::{self, Outgoing, Sender};
 use crate::work::fleet;
 
-use reload::Reloader;
+use reload::{Reloader, channel_settings, in_force, put_tasks};
 
 /// How long deliveries that are out may take at the end.
 const DRAIN: Span = Span::from_secs(20);
@@ -322,34 +320,6 @@ impl Offline {
         drop((self.router, self.appliance));
         stop_writer(self.writer).await;
     }
-}
-
-/// The channels of alerts; messages name this server by its address unless the configuration does.
-fn channel_settings(settings: &Settings, http: &str) -> channels::Settings {
-    let mut wanted = settings.alerts.channels.clone();
-    if wanted.server.is_empty() {
-        wanted.server = http.to_owned();
-    }
-    wanted
-}
-
-/// Registers the tasks of the configuration, and lets go of those that it names no more.
-async fn put_tasks(appliance: &Appliance, tasks: &[Task]) -> Result<(), Refusal> {
-    for mut task in tasks.iter().cloned() {
-        (task.created_at, task.updated_at) = (appliance.now(), appliance.now());
-        appliance.put_task(task).await?;
-    }
-    appliance.release_tasks(tasks.iter().map(|task| task.name.clone()).collect()).await?;
-    Ok(())
-}
-
-fn in_force(settings: &Settings, now: Time) -> InForce {
-    InForce::new(Configuration {
-        hosts: settings.hosts.clone(),
-        settings: settings.effective(),
-        loaded_at: now,
-        refused: None,
-    })
 }
 
 /// Binds an address unless that was done before; gives the one in use, since port 0 picks any.

@@ -6,11 +6,15 @@
 use std::sync::Arc;
 
 use crate::appliance::Appliance;
+use crate::base::time::Time;
 use crate::config::settings::{BadSetting, Settings};
 use crate::front::http::configuration::{Configuration, InForce, RefusedReload};
 use crate::model::alert::Channel;
+use crate::model::refusal::Refusal;
 use crate::model::setting::Setting;
-use crate::work::alerts::channels::Channels;
+use crate::model::target::check_url;
+use crate::model::task::Task;
+use crate::work::alerts::channels::{self, Channels};
 
 /// Sections and settings that change without a restart.
 const LIVE: [&str; 6] = ["server.hosts", "log.", "retention.", "alerts.", "backup.", "tasks."];
@@ -47,10 +51,17 @@ impl Reloader {
     async fn apply(&self, settings: Settings) -> Result<Vec<String>, BadSetting> {
         let bad = |key: &str, message: String| BadSetting { key: key.to_owned(), message };
         // First what may fail, so that a failure changes as little as possible.
-        let channels = super::channel_settings(&settings, &self.http);
+        let channels = channel_settings(&settings, &self.http);
         let ways = self.to_people.made(channels);
         let ways = ways.map_err(|error| bad("push.ca_file", error.to_string()))?;
-        super::put_tasks(&self.appliance, &settings.tasks)
+        for task in &settings.tasks {
+            let Some(push) = task.push() else { continue };
+            if let Err(error) = check_url(&push.url, &self.started_with.allow) {
+                let message = format!("{error}; a change of `push.allow` needs a restart");
+                return Err(bad(&format!("tasks.{}", task.name), message));
+            }
+        }
+        put_tasks(&self.appliance, &settings.tasks)
             .await
             .map_err(|refusal| bad("tasks", refusal.to_string()))?;
         self.to_people.replace(ways);
@@ -74,6 +85,34 @@ impl Reloader {
         });
         Ok(waiting)
     }
+}
+
+/// The channels of alerts; messages name this server by its address unless the configuration does.
+pub(super) fn channel_settings(settings: &Settings, http: &str) -> channels::Settings {
+    let mut wanted = settings.alerts.channels.clone();
+    if wanted.server.is_empty() {
+        wanted.server = http.to_owned();
+    }
+    wanted
+}
+
+/// Registers the tasks of the configuration, and lets go of those that it names no more.
+pub(super) async fn put_tasks(appliance: &Appliance, tasks: &[Task]) -> Result<(), Refusal> {
+    for mut task in tasks.iter().cloned() {
+        (task.created_at, task.updated_at) = (appliance.now(), appliance.now());
+        appliance.put_task(task).await?;
+    }
+    appliance.release_tasks(tasks.iter().map(|task| task.name.clone()).collect()).await?;
+    Ok(())
+}
+
+pub(super) fn in_force(settings: &Settings, now: Time) -> InForce {
+    InForce::new(Configuration {
+        hosts: settings.hosts.clone(),
+        settings: settings.effective(),
+        loaded_at: now,
+        refused: None,
+    })
 }
 
 /// What is in force once `now` was read over what the process started with, and the keys that wait

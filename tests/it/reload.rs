@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::process::Process;
-use crate::world::{Client, eventually};
+use crate::world::{Client, Receiver, eventually};
 
 /// A configuration with these ages and one task that is pulled from this stream.
 fn write(file: &Path, runs: &str, stream: &str, more: &str) {
@@ -79,4 +79,71 @@ async fn settings_are_read_again_on_hangup() {
     assert_eq!(in_force(&client).await, (json!("7d"), json!("two")));
     client.call("DELETE", "/v1/tasks/fetch").send().await.is(204);
     assert_eq!(tokio::task::block_in_place(|| process.terminate()), 0);
+}
+
+/// A rule and a channel that were not there at the start reach people, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_of_a_reload_reach_people() {
+    let sink = Receiver::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tidegate.toml");
+    std::fs::write(&file, "").unwrap();
+    let config = [("TIDEGATE_CONFIG", file.to_str().unwrap())];
+    let data = dir.path().join("data");
+    let process = tokio::task::block_in_place(|| Process::start_with(&data, &config)).unwrap();
+    let client = Client::new(process.url.clone());
+    let task = json!({ "delivery": { "pull": { "stream": "later" } } });
+    client.put("/v1/tasks/later", task).await.is(201);
+    client.post("/v1/runs", json!({ "task": "later", "delay": "1h" })).await.is(201);
+    let text = format!(
+        "[alerts.slack]\nurl = '{}/slack'\n[[alerts.rules]]\nname = 'delayed-runs'\n\
+         metric = 'runs'\nsubject = 'delayed'\nthreshold = 0\ncooldown = '1s'\n",
+        sink.url
+    );
+    std::fs::write(&file, text).unwrap();
+    hang_up(&process);
+    let told = sink.wait("/slack", 1).await;
+    assert!(told[0].json().to_string().contains("delayed-runs"), "{:?}", told[0].json());
+    let page = client.get("/v1/history/events?type=alert").await.is(200);
+    let event = &page["events"][0];
+    assert_eq!((&event["rule"], &event["what"]), (&json!("delayed-runs"), &json!("firing")));
+    assert_eq!((&event["worker"], &event["from"]), (&json!("delayed"), &Value::Null), "{event:#}");
+    assert!(client.get("/v1/history/events?type=crash").await.is(200)["events"] == json!([]));
+}
+
+/// The table of the command line: values, where they came from, and nothing of a secret.
+#[test]
+fn settings_in_effect_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tidegate.toml");
+    write(&file, "3d", "one", "[alerts.slack]\nurl = 'https://hooks.example/hush'");
+    let check = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["check", "--print", "--http", "127.0.0.1:7", "--config"])
+            .arg(&file)
+            .args(more)
+            .env("TIDEGATE_STORE__CACHE_MIB", "32")
+            .output()
+            .expect("the binary starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("plain text")
+    };
+    let told: Value = serde_json::from_str(&check(&["--json"])).unwrap();
+    let rows = told["settings"].as_array().unwrap();
+    for (key, value, from) in [
+        ("server.http", "127.0.0.1:7", "flag"),
+        ("server.redis", "127.0.0.1:6390", "default"),
+        ("store.cache_mib", "32", "environment"),
+        ("retention.runs", "3d", "file"),
+        ("alerts.slack.url", "set", "file"),
+        ("tasks.fetch", "pull from one", "file"),
+    ] {
+        let row = rows.iter().find(|row| row["key"] == key).expect(key);
+        assert_eq!(row, &json!({ "key": key, "value": value, "from": from }));
+    }
+    let text = check(&[]);
+    let line = text.lines().find(|line| line.starts_with("store.cache_mib")).expect(&text);
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["store.cache_mib", "32", "environment"]);
+    assert!(!text.contains("hush"), "{text}");
 }

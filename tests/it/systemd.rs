@@ -60,6 +60,12 @@ fn manager_is_told_of_start_life_and_stop() {
         for _ in 0..3 {
             hear(&socket, "WATCHDOG=1");
         }
+        let hung_up = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+        assert!(hung_up.unwrap().success());
+        let reloading = hear(&socket, "RELOADING=1");
+        let since = reloading.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        assert!(since.is_some_and(|micros| micros.parse::<u64>().is_ok()), "{reloading}");
+        hear(&socket, "READY=1");
         let ended = std::thread::spawn(move || end(child));
         hear(&socket, "STOPPING=1");
         assert_eq!(ended.join().unwrap(), 0);
