@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Stopwatch, Time};
@@ -21,6 +23,8 @@ use super::{AtWork, Listed, Phase, RESERVE_BYTES, SCHEDULED};
 
 /// Blocks between two looks at the room that is left.
 const BLOCKS_PER_LOOK: u64 = 16;
+/// How far behind others its thread stands: a tenth of a core when all of them are busy.
+const NICE: i32 = 10;
 /// While others write, so many times as long as a block took is left to them, up to a bound.
 const SHARE_OF_OTHERS: u32 = 3;
 const PAUSE_LONGEST: Duration = Duration::from_millis(20);
@@ -28,12 +32,29 @@ const PAUSE_LONGEST: Duration = Duration::from_millis(20);
 const REMEMBER_TRIES: u32 = 30;
 const REMEMBER_PAUSE: Duration = Duration::from_secs(1);
 
+/// Does work on a thread of its own that the system lets run when nobody else wants to; `None` when
+/// it panicked. Of a thread of the runtime the priority could not be raised again.
+async fn behind_others<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(move || {
+        // Where that is not allowed it only costs others more.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "a backup has the priority of everyone else");
+        }
+        drop(done.send(work()));
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread for a backup");
+    }
+    result.await.ok()
+}
+
 impl Appliance {
     pub(super) async fn back_up(self, work: AtWork, path: PathBuf) {
         let (appliance, to) = (self.clone(), path.clone());
-        let written = tokio::task::spawn_blocking(move || appliance.write_backup(&to)).await;
-        let written = written.unwrap_or_else(|panic| {
-            Err(BackupError::Canceled(format!("it broke an invariant: {panic}")))
+        let written = behind_others(move || appliance.write_backup(&to)).await;
+        let written = written.unwrap_or_else(|| {
+            Err(BackupError::Canceled("it broke an invariant; the log says which".to_owned()))
         });
         let is_written = written.is_ok();
         match &written {
@@ -89,18 +110,18 @@ impl Appliance {
     /// Reads it all and checks its rows; true when it is whole.
     async fn verify_as(&self, id: Option<Id>, path: PathBuf) -> bool {
         let (appliance, from) = (self.clone(), path.clone());
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = behind_others(move || {
             let mut pace = Pace::new(&appliance);
             verify_file(&from, &mut |progress| pace.after(progress))
         });
         let damage = match looked.await {
-            Ok(Ok((_, report))) => report.summary(),
-            Ok(Err(BackupError::Canceled(why))) => {
+            Some(Ok((_, report))) => report.summary(),
+            Some(Err(BackupError::Canceled(why))) => {
                 tracing::warn!(why, "a backup was not verified");
                 return false;
             }
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(panic) => Some(format!("verifying it broke an invariant: {panic}")),
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("verifying it broke an invariant; the log says which".to_owned()),
         };
         match &damage {
             None => tracing::info!(path = %path.display(), "backup verified"),
