@@ -7,6 +7,8 @@ use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
+use super::words::words;
+
 /// What a caller is to Tidegate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -22,28 +24,15 @@ pub enum Role {
     Viewer = 5,
 }
 
+words!(Role {
+    Admin "admin",
+    Operator "operator",
+    Producer "producer",
+    Worker "worker",
+    Viewer "viewer",
+});
+
 impl Role {
-    pub const ALL: [Role; 5] =
-        [Role::Admin, Role::Operator, Role::Producer, Role::Worker, Role::Viewer];
-
-    pub fn from_number(number: u8) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| *role as u8 == number)
-    }
-
-    pub fn parse(text: &str) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Admin => "admin",
-            Role::Operator => "operator",
-            Role::Producer => "producer",
-            Role::Worker => "worker",
-            Role::Viewer => "viewer",
-        }
-    }
-
     pub fn may(self, needs: Needs) -> bool {
         use Role::{Admin, Operator, Producer, Viewer, Worker};
         match needs {
@@ -111,7 +100,7 @@ impl Needs {
 
     /// The roles that may, for messages and documents.
     pub fn roles(self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(move |role| role.may(self))
+        Role::ALL.iter().copied().filter(move |role| role.may(self))
     }
 }
 
@@ -292,7 +281,7 @@ mod tests {
                 "Administer: admin",
             ]
         );
-        for role in Role::ALL {
+        for role in Role::ALL.iter().copied() {
             assert_eq!(Role::parse(role.as_str()), Some(role));
             assert_eq!(Role::from_number(role as u8), Some(role));
         }

@@ -11,7 +11,7 @@ use crate::appliance::Appliance;
 use crate::appliance::buffer::Rotation;
 use crate::base::time::Stopwatch;
 
-use super::pace::{Refused, pause, polite};
+use super::pace::{Refused, Slice, pause};
 
 /// How often a drainer that is switched off looks whether it is on again.
 const OFF_PAUSE: Duration = Duration::from_millis(500);
@@ -36,8 +36,7 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
             pause(&stop, OFF_PAUSE).await;
             continue;
         }
-        let commands_before = appliance.commands_done();
-        let watch = Stopwatch::start();
+        let begun = Slice::begin(&appliance);
         let slice = appliance.drain_buffer(
             // A refusal loses it: the turns begin anew then, as after a restart.
             std::mem::take(&mut rotation),
@@ -61,9 +60,9 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
                     }
                     continue;
                 }
-                let others = appliance.commands_done().saturating_sub(commands_before) > 1;
-                if others {
-                    pause(&stop, polite(watch.elapsed(), others)).await;
+                let wait = begun.polite(&appliance);
+                if !wait.is_zero() {
+                    pause(&stop, wait).await;
                 }
             }
             Err(refusal) => {

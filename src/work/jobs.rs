@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::appliance::Appliance;
-use crate::base::time::Stopwatch;
 use crate::model::refusal::Refusal;
 
-use super::pace::{pause, polite};
+use super::pace::{Slice, pause};
 
 /// Nothing was asked for so long: it looks anyway, for previews that nobody confirmed.
 const IDLE_PAUSE: Duration = Duration::from_secs(5);
@@ -38,12 +37,10 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
 async fn turn(appliance: &Appliance, stop: &CancellationToken) -> Result<bool, Refusal> {
     let mut more = false;
     for id in appliance.open_jobs()? {
-        let commands_before = appliance.commands_done();
-        let watch = Stopwatch::start();
+        let slice = Slice::begin(appliance);
         if appliance.job_step(id).await? {
             more = true;
-            let others = appliance.commands_done().saturating_sub(commands_before) > 1;
-            pause(stop, polite(watch.elapsed(), others)).await;
+            pause(stop, slice.polite(appliance)).await;
         }
         if stop.is_cancelled() {
             return Ok(false);

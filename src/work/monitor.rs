@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::appliance::Appliance;
 use crate::appliance::history::Round;
 use crate::appliance::pulse::Pulse;
-use crate::base::time::{Span, Stopwatch};
+use crate::base::time::Span;
 use crate::model::history::tick_of;
 
-use super::pace::{Refused, pause, polite};
+use super::pace::{Refused, Slice, pause};
 
 /// Time from one look to the next, the work included.
 const SAMPLE_EVERY: Duration = Duration::from_secs(3);
@@ -75,12 +75,11 @@ pub async fn history(appliance: Appliance, stop: CancellationToken) {
 async fn pack(appliance: &Appliance, stop: &CancellationToken) {
     let mut refused = Refused::default();
     while !stop.is_cancelled() {
-        let (before, watch) = (appliance.commands_done(), Stopwatch::start());
+        let slice = Slice::begin(appliance);
         match appliance.history_pack().await {
             Ok(false) => return,
             Ok(true) => {
-                let others = appliance.commands_done().saturating_sub(before) > 1;
-                pause(stop, polite(watch.elapsed(), others)).await;
+                pause(stop, slice.polite(appliance)).await;
             }
             Err(refusal) => {
                 tracing::debug!(error = %refusal, "history is not packed for now");
@@ -93,11 +92,10 @@ async fn pack(appliance: &Appliance, stop: &CancellationToken) {
 async fn forget(appliance: &Appliance, stop: &CancellationToken) {
     let mut round = Round::default();
     while !stop.is_cancelled() {
-        let (before, watch) = (appliance.commands_done(), Stopwatch::start());
+        let slice = Slice::begin(appliance);
         match appliance.history_forget(std::mem::take(&mut round)).await {
             Ok(next) if next.more => {
-                let others = appliance.commands_done().saturating_sub(before) > 1;
-                pause(stop, polite(watch.elapsed(), others)).await;
+                pause(stop, slice.polite(appliance)).await;
                 round = next;
             }
             Ok(_) => return,

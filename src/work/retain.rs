@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::appliance::Appliance;
 use crate::appliance::retention::Round;
-use crate::base::time::{Span, Stopwatch};
+use crate::base::time::Span;
 
-use super::pace::{pause, polite};
+use super::pace::{Slice, pause};
 
 /// Shortest and longest time between two rounds; between them a tenth of the shortest age.
 const ROUND_MIN: Span = Span::from_secs(1);
@@ -26,17 +26,15 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
     let mut round = Round::default();
     let mut looked = Duration::ZERO;
     while !stop.is_cancelled() {
-        let commands_before = appliance.commands_done();
-        let watch = Stopwatch::start();
+        let begun = Slice::begin(&appliance);
         let wait = match appliance.retain(std::mem::take(&mut round)).await {
             Ok(slice) => {
                 if slice.idle {
-                    looked += watch.elapsed();
+                    looked += begun.elapsed();
                 }
                 if slice.more {
                     round = slice.round;
-                    let others = appliance.commands_done().saturating_sub(commands_before) > 1;
-                    polite(watch.elapsed(), others)
+                    begun.polite(&appliance)
                 } else {
                     let age = Span(appliance.retention().shortest().0 / ROUNDS_PER_AGE);
                     let period = age.clamp(ROUND_MIN, ROUND_MAX).to_duration();

@@ -64,7 +64,7 @@ impl CreateToken {
 
 pub fn role(text: &str) -> Result<Role, Refusal> {
     Role::parse(text).ok_or_else(|| {
-        let known: Vec<&str> = Role::ALL.into_iter().map(Role::as_str).collect();
+        let known: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
         let message = format!("expected one of {}, got {}", known.join(", "), quote(text));
         Refusal::field("role", message)
     })

@@ -42,12 +42,7 @@ fn discard_run(tx: &mut Tx<'_>, id: RunId) -> Result<(), Fault> {
 /// what is left of it is cleared away like a batch that was never sealed.
 pub fn retire(tx: &mut Tx<'_>, batch: Batch) -> Result<(), Fault> {
     batches::unbind(tx, &batch)?;
-    for status in Status::ALL {
-        let value = tx.counter(&count::batch(batch.id, status))?;
-        if value != 0 {
-            tx.count(count::batch(batch.id, status), -value);
-        }
-    }
+    count::clear(tx, Status::ALL.map(|status| count::batch(batch.id, status)))?;
     batches::put(tx, &Batch { sealed_at: None, finished_at: None, ..batch });
     Ok(())
 }

@@ -91,29 +91,36 @@ fn pick<T>(
     Ok(due)
 }
 
-/// Whether a run that the batch made is still there. The youngest goes last, so it is asked first.
+/// Whether a run that the batch made is still there.
 fn has_run(view: &dyn Rows, batch: &Batch) -> Result<bool, Fault> {
-    let mut upto = batch.items;
-    while upto > 0 {
-        let from = upto.saturating_sub(MEMBERS_READ as u32);
-        let items = batch_rows::items(view, batch.id, from, (upto - from) as usize)?;
-        for item in items.iter().rev().filter(|item| item.own) {
-            if run_rows::exists(view, item.run)? {
+    any_of_last_first(batch.items, |from, count| {
+        for item in batch_rows::items(view, batch.id, from, count)?.iter().rev() {
+            if item.own && run_rows::exists(view, item.run)? {
                 return Ok(true);
             }
         }
-        upto = from;
-    }
-    Ok(false)
+        Ok(false)
+    })
 }
 
-/// Whether a shard still has its run; the last one is asked first.
+/// Whether a shard still has its run.
 fn has_linked_run(view: &dyn Rows, head: &ShardedRun) -> Result<bool, Fault> {
-    let mut upto = head.shards;
+    any_of_last_first(head.shards, |from, count| {
+        let shards = shard_rows::list(view, head.id, from, count)?;
+        Ok(shards.iter().any(|shard| shard.run.is_some()))
+    })
+}
+
+/// Whether any of `count` members is still there, by parts of an index and a number. The youngest
+/// goes last, so the last part is asked first.
+fn any_of_last_first(
+    count: u32,
+    is_there: impl Fn(u32, usize) -> Result<bool, Fault>,
+) -> Result<bool, Fault> {
+    let mut upto = count;
     while upto > 0 {
         let from = upto.saturating_sub(MEMBERS_READ as u32);
-        let shards = shard_rows::list(view, head.id, from, (upto - from) as usize)?;
-        if shards.iter().any(|shard| shard.run.is_some()) {
+        if is_there(from, (upto - from) as usize)? {
             return Ok(true);
         }
         upto = from;

@@ -100,9 +100,9 @@ pub struct Due {
 
 impl Due {
     pub fn is_empty(&self) -> bool {
-        let none = self.runs.is_empty() && self.letters.is_empty() && self.follow_ups.is_empty();
-        let none = none && self.attempts.is_empty() && self.jobs.is_empty() && !self.notices;
-        none && self.groups.is_empty() && !self.audited
+        let of_runs = self.runs.is_empty() && self.attempts.is_empty() && self.groups.is_empty();
+        let of_outbox = self.letters.is_empty() && self.follow_ups.is_empty();
+        of_runs && of_outbox && self.jobs.is_empty() && !self.notices && !self.audited
     }
 }
 

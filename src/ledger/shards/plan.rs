@@ -13,6 +13,7 @@ use crate::base::time::Time;
 use crate::ledger::runs::submit::{IDEMPOTENCY_KEPT, no_task};
 use crate::model::notice::Notice;
 use crate::model::refusal::{Code, Refusal};
+use crate::model::run::Status;
 use crate::model::shard::{
     Phase, SHARD_SIZE_DEFAULT, SHARD_SIZE_MAX, Shard, ShardState, ShardedRun, Wishes, sizes,
 };
@@ -267,7 +268,8 @@ pub fn discard(tx: &mut Tx<'_>, id: Id) -> Result<bool, Stop> {
     match head.next {
         0 => {
             heads::remove_plan(tx, id);
-            save::forget_counts(tx, id)?;
+            // What its runs were counted as goes with the last shard.
+            count::clear(tx, Status::ALL.map(|status| count::sharded_runs(id, status)))?;
         }
         _ => heads::put(tx, &head),
     }

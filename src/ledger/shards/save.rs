@@ -2,7 +2,6 @@
 
 use crate::base::id::{Id, RunId};
 use crate::model::refusal::{Code, Refusal};
-use crate::model::run::Status;
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::{
@@ -45,24 +44,8 @@ pub fn forget_delivered(tx: &mut Tx<'_>, run: RunId, room: &mut usize) -> Result
         return Ok(false);
     }
     let (deliveries, bytes) = count::delivered(run);
-    for counter in [deliveries, bytes] {
-        let value = tx.counter(&counter)?;
-        if value != 0 {
-            tx.count(counter, -value);
-        }
-    }
+    count::clear(tx, [deliveries, bytes])?;
     Ok(true)
-}
-
-/// The last shard of a plan is gone: what its runs were counted as goes too.
-pub fn forget_counts(tx: &mut Tx<'_>, id: Id) -> Result<(), Fault> {
-    for status in Status::ALL {
-        let value = tx.counter(&count::sharded_runs(id, status))?;
-        if value != 0 {
-            tx.count(count::sharded_runs(id, status), -value);
-        }
-    }
-    Ok(())
 }
 
 /// Gives a shard its run. A run works on one shard, and a shard gets one run, whatever happens;

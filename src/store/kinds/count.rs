@@ -161,6 +161,17 @@ pub fn batch_statuses(rows: &dyn Rows, id: Id) -> Result<Vec<(Status, u64)>, Fau
     Ok(found)
 }
 
+/// Brings counters back to nothing: what they counted is gone.
+pub fn clear(tx: &mut Tx<'_>, keys: impl IntoIterator<Item = Key>) -> Result<(), Fault> {
+    for key in keys {
+        let value = tx.counter(&key)?;
+        if value != 0 {
+            tx.count(key, -value);
+        }
+    }
+    Ok(())
+}
+
 /// Moves the counters of the batch of a run.
 pub fn move_batch(tx: &mut Tx<'_>, id: Id, from: Option<Status>, to: Option<Status>) {
     for (status, delta) in [(from, -1), (to, 1)] {

@@ -67,7 +67,7 @@ async fn revoked_tokens_end_in_open_connections_too() {
 #[tokio::test]
 async fn roles_may_what_the_table_says() {
     let world = default_world().await;
-    for role in Role::ALL {
+    for role in Role::ALL.iter().copied() {
         let (_, secret) = token(&world, role, None).await;
         let names = entries()
             .map(|entry| (entry.name, entry.arity))
