@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::time::{Span, Time};
-use crate::engine::timings::Whose;
+use crate::engine::timings::{Timings, Whose};
 use crate::ledger::history::{OTHERS, TIMES_MAX, ask, forget, pack, tick};
 use crate::model::history::{Latency, Point, Scope, WINDOW_MAX, Window};
 use crate::model::refusal::{Code, Refusal};
@@ -68,9 +68,14 @@ pub struct Summary {
 }
 
 impl Appliance {
+    /// Where lengths of time are gathered between two ticks of history.
+    pub fn timings(&self) -> &Timings {
+        self.handle.timings()
+    }
+
     /// Writes a sample into history, with the lengths of time since the tick before.
     pub async fn history_tick(&self, sample: &Sample) -> Result<Ticked, Refusal> {
-        let times = named(self.handle.timings().take());
+        let times = named(self.timings().take());
         self.durations.add(&times);
         let sample = sample.clone();
         // Asked again it could count a run twice, so what is refused is lost.

@@ -11,9 +11,12 @@ use tidegate::appliance::history::Round;
 use tidegate::appliance::pulse::Pulse;
 use tidegate::appliance::{Appliance, Settings, start::start};
 use tidegate::base::entropy::Entropy;
+use tidegate::base::name::Name;
 use tidegate::base::time::{ManualClock, Span, Stopwatch, Time};
+use tidegate::ledger::keys::command::{Command, ReadGroup};
+use tidegate::model::history::{Part, Scope, Took};
 use tidegate::model::sample::{Metric, Sample, Series};
-use tidegate::model::stream::{Fields, KeyName};
+use tidegate::model::stream::{Fields, GroupStart, KeyName, Start, StreamId};
 use tidegate::store::open::{CACHE_BYTES, JOURNAL_FILE, STORE_FILE, open_dir};
 
 const START: Time = Time(1_699_920_000_000);
@@ -21,6 +24,8 @@ const DAYS: i64 = 30;
 const STREAMS: usize = 50;
 const WORKERS: usize = 200;
 const SERIES: usize = 1_000;
+/// Runs of each task that end between two ticks.
+const RUNS: u64 = 20;
 /// A query's time is the median of so many.
 const ASKED: usize = 15;
 
@@ -49,6 +54,7 @@ async fn thirty_days_are_small_and_quick() {
     for tick in 0..DAYS * 2_880 {
         clock.set(START.plus(Span::from_secs(30 * tick)));
         let sample = next(&appliance, &mut walk, &mut entropy);
+        appliance.timings().add(runs(&mut entropy));
         assert!(appliance.history_tick(&sample).await.unwrap().fresh);
         if tick % 120 == 3 {
             let watch = Stopwatch::start();
@@ -91,6 +97,17 @@ async fn thirty_days_are_small_and_quick() {
             println!("{words}, {count} series: {took:?}");
         }
     }
+    let names: Vec<String> = (0..STREAMS).map(task).collect();
+    for (words, span) in [("1 h", 1), ("24 h", 24), ("30 d", 720)] {
+        let window = appliance.window(Some(now.minus(Span::from_hours(span))), None).unwrap();
+        for count in [1, STREAMS] {
+            let took = median(|| {
+                let found = appliance.history_times(Scope::Task, &names[..count], &window);
+                assert!(found.unwrap().values().all(|buckets| (10..=201).contains(&buckets.len())));
+            });
+            println!("{words}, how long runs of {count} tasks took: {took:?}");
+        }
+    }
     let month = appliance.window(Some(now.minus(Span::from_days(30))), None).unwrap();
     println!("summary of 30 d: {:?}", median(|| drop(appliance.history_summary(&month).unwrap())));
     drop(appliance);
@@ -98,12 +115,20 @@ async fn thirty_days_are_small_and_quick() {
     println!("closed: {} MB", (bytes(dir.path()) - before) / 1_000_000);
 }
 
-/// Two hundred workers of fifty streams with entries in them.
+/// Two hundred workers of fifty streams, each with a group whose consumers hold entries.
 async fn fleet(appliance: &Appliance) {
     for stream in 0..STREAMS {
         let entry = Fields::from_parts(&["n", "1"]);
         let name = KeyName::of(&format!("stream-{stream:02}"));
-        appliance.add_entries(name, vec![entry; 20]).await.unwrap();
+        appliance.add_entries(name.clone(), vec![entry; 20]).await.unwrap();
+        let create = Command::GroupCreate {
+            key: name,
+            group: "workers".into(),
+            start: Start::After(StreamId::MIN),
+            create_stream: false,
+            entries_read: None,
+        };
+        appliance.requests(vec![create], false).await.remove(0).unwrap();
     }
     for worker in 0..WORKERS {
         let beat = Beat {
@@ -113,6 +138,15 @@ async fn fleet(appliance: &Appliance) {
             task_limit: 10,
             info: None,
         };
+        let read = ReadGroup {
+            group: "workers".into(),
+            consumer: beat.consumer.clone().into(),
+            keys: vec![(KeyName::of(&beat.stream), GroupStart::New)],
+            count: Some(3),
+            no_ack: false,
+            claim: None,
+        };
+        appliance.requests(vec![Command::ReadGroup(read)], false).await.remove(0).unwrap();
         appliance.worker_beat(beat).await.unwrap();
     }
     appliance.fleet_tick(appliance.now()).await.unwrap();
@@ -134,6 +168,31 @@ fn next(appliance: &Appliance, walk: &mut [i64], entropy: &mut Entropy) -> Sampl
         sample.put(Metric::StreamLength, format!("series-{index}"), value);
     }
     sample
+}
+
+fn task(number: usize) -> String {
+    format!("task-{number:02}")
+}
+
+/// How long the runs waited and ran that ended between two ticks: each task has a pace of its own.
+fn runs(entropy: &mut Entropy) -> Vec<Took> {
+    let name = |text: String| Name::new(&text).unwrap();
+    let mut took = Vec::new();
+    for number in 0..STREAMS {
+        for _ in 0..RUNS {
+            for part in [Part::Wait, Part::Run] {
+                took.push(Took {
+                    task: name(task(number)),
+                    org: name(format!("org-{}", number % 10)),
+                    env: name("prod".to_owned()),
+                    stream: Some(format!("stream-{number:02}")),
+                    part,
+                    span: Span((number as i64 + 1) * (entropy.below(200) as i64 + 5)),
+                });
+            }
+        }
+    }
+    took
 }
 
 fn median(mut act: impl FnMut()) -> Duration {

@@ -22,10 +22,12 @@ use super::super::Appliance;
 use super::{AtWork, Listed, Phase, RESERVE_BYTES, SCHEDULED};
 
 /// Blocks between two looks at the room that is left.
-const BLOCKS_PER_LOOK: u64 = 16;
+const BLOCKS_PER_LOOK: u64 = 64;
 /// How far behind others its thread stands: a tenth of a core when all of them are busy.
 const NICE: i32 = 10;
-/// While others write, so many times as long as a block took is left to them, up to a bound.
+/// Work that is done at once. Whoever creates a run meanwhile may wait so long for a processor.
+const WORK_AT_ONCE: Duration = Duration::from_micros(250);
+/// While others write, so many times as long as the work took is left to them, up to a bound.
 const SHARE_OF_OTHERS: u32 = 3;
 const PAUSE_LONGEST: Duration = Duration::from_millis(20);
 /// How often, and how long apart, it is tried to remember a backup while writes are refused.
@@ -202,6 +204,10 @@ impl Pace<'_> {
     }
 
     fn after(&mut self, progress: Progress) -> Result<(), BackupError> {
+        let worked = self.since.elapsed();
+        if worked < WORK_AT_ONCE {
+            return Ok(());
+        }
         self.appliance.desk().change(|at_work| {
             if let Some(at_work) = at_work {
                 (at_work.rows, at_work.file_bytes) = (progress.rows, progress.file_bytes);
@@ -215,7 +221,7 @@ impl Pace<'_> {
         }
         let commands = self.appliance.commands_done();
         if commands != self.commands {
-            std::thread::sleep((self.since.elapsed() * SHARE_OF_OTHERS).min(PAUSE_LONGEST));
+            std::thread::sleep((worked * SHARE_OF_OTHERS).min(PAUSE_LONGEST));
         }
         (self.since, self.commands) = (Stopwatch::start(), commands);
         Ok(())

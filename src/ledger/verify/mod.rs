@@ -29,8 +29,9 @@ use crate::store::tables::Table;
 pub const PROBLEMS_MAX: usize = 20;
 /// Counters that are counted again.
 pub const COUNTERS_MAX: usize = 500_000;
-/// Rows between two words to whoever watches.
-const ROWS_PER_WORD: u64 = 200;
+/// Rows between two words to whoever watches, who may want to leave the processor to others: what is
+/// looked up for one row can take several tens of microseconds.
+const ROWS_PER_WORD: u64 = 8;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,10 +16,11 @@ const TOOL_BYTES: usize = 24;
 pub const BLOCK_MARK: [u8; 4] = *b"tgb:";
 pub const BLOCK_HEADER_BYTES: usize = 20;
 /// A block is closed once it holds so much: large enough to pack well, small enough to be read for
-/// the sake of one row.
-pub const BLOCK_BYTES: usize = 256 << 10;
-/// The largest row, alone in its block, and its key.
-pub const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + ROW_BYTES_MAX + (128 << 10);
+/// the sake of one row, and to be packed before anyone else waits for the processor.
+pub const BLOCK_BYTES: usize = 64 << 10;
+/// The most that a reader takes: the largest row behind others, and its key. Blocks were closed at
+/// 256 KiB once.
+pub const BLOCK_BYTES_MAX: usize = (256 << 10) + ROW_BYTES_MAX + (128 << 10);
 
 pub const TRAILER_MARK: [u8; 4] = *b"tgt:";
 const TABLE_BYTES: usize = 17;

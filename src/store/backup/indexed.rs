@@ -1,5 +1,5 @@
 //! A backup as rows that can be asked for in any order: the index is made while it is read and
-//! checked from front to end, and takes some hundred bytes for every 256 KiB of rows.
+//! checked from front to end, and takes some hundred bytes for every 64 KiB of rows.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,8 +15,8 @@ use super::format::{BLOCK_HEADER_BYTES, BlockHeader, take_row};
 use super::read::{Reader, unpack};
 use super::{BackupError, Summary, Watch};
 
-/// Unpacked blocks that are kept; most hold 256 KiB, few as much as the largest row.
-const BLOCKS_KEPT: usize = 32;
+/// Unpacked blocks that are kept; most hold 64 KiB, few as much as the largest row.
+const BLOCKS_KEPT: usize = 128;
 
 /// A block and where it is.
 struct Place {
