@@ -178,7 +178,6 @@ pub async fn start_on(
             stop.clone(),
         )),
         tokio::spawn(fleet::janitor(appliance.clone(), stop.clone())),
-        tokio::spawn(crate::work::pulse::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::monitor::run(appliance.clone(), pulse.clone(), stop.clone())),
         tokio::spawn(crate::work::monitor::history(appliance.clone(), stop.clone())),
         tokio::spawn(crate::work::purge::run(appliance.clone(), stop.clone())),

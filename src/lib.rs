@@ -15,10 +15,10 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
 //!                    route and resp::needs every command; stream and tls carry both doors
-//!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
-//!                    monitor (looks at everything every few seconds, and keeps history), alerts (a
-//!                    look after each sample; slack, mail and webhook, each by itself),
-//!                    purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
+//!        work        duties: dispatch (core decides, driver does, sender sends), monitor
+//!                    (looks at everything every few seconds, and keeps history), alerts (a look
+//!                    after each sample; slack, mail and webhook, each by itself), purge (rows
+//!                    nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
 //!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,

@@ -6,13 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::time::{Span, Time};
 
+use super::Appliance;
 use super::overview::Totals;
 use super::stream_pulse::StreamPulse;
 
-/// Time between two samples.
-pub const SAMPLE_EVERY: Span = Span::from_secs(5);
-/// Samples kept: half an hour.
-const SAMPLES_MAX: usize = 361;
+/// Samples kept: half an hour, at one in three seconds.
+const SAMPLES_MAX: usize = 601;
 /// What `now` means in a rate.
 const RATE_OVER: Span = Span::from_secs(60);
 
@@ -40,6 +39,18 @@ pub struct Step {
     pub created: f64,
     pub completed: f64,
     pub failed: f64,
+}
+
+impl Appliance {
+    /// Takes a sample of all counters that rates are made from.
+    pub fn feel(&self, pulse: &Pulse) {
+        // A read that fails is shown by readiness; a missing sample is a gap in the chart.
+        if let Ok(totals) = self.totals() {
+            pulse.sample(self.now(), totals);
+        }
+        // Likewise: the rate of a stream is then not known.
+        let _ = self.sample_streams(&pulse.streams);
+    }
 }
 
 impl Pulse {

@@ -8,8 +8,8 @@ use crate::model::stream::KeyName;
 
 /// What `now` means in a rate.
 const RATE_OVER: Span = Span::from_secs(60);
-/// Samples kept: a minute of them, at one in five seconds.
-const SAMPLES_MAX: usize = 13;
+/// Samples kept: a minute of them, at one in three seconds.
+const SAMPLES_MAX: usize = 21;
 /// Time between two looks for streams that are new.
 const LOOK_EVERY: Span = Span::from_secs(10);
 

@@ -157,7 +157,7 @@ impl Appliance {
     }
 
     /// Takes a sample of the streams that the pulse watches; looks for new ones now and then.
-    pub fn sample_streams(&self, pulse: &StreamPulse) -> Result<(), Refusal> {
+    pub(super) fn sample_streams(&self, pulse: &StreamPulse) -> Result<(), Refusal> {
         let (snapshot, now) = (self.snapshot()?, self.now());
         if pulse.looks_around(now) {
             let found = names(&snapshot, StreamPulse::STREAMS_MAX).map_err(super::unreadable)?;

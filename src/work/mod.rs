@@ -9,7 +9,6 @@ pub mod fleet;
 pub mod jobs;
 pub mod monitor;
 pub mod pace;
-pub mod pulse;
 pub mod purge;
 pub mod retain;
 pub mod shards;

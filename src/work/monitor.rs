@@ -28,6 +28,7 @@ pub async fn run(appliance: Appliance, pulse: Arc<Pulse>, stop: CancellationToke
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        appliance.feel(&pulse);
         let sample = appliance.keep_sample(appliance.sample(&pulse));
         if sample.failed != failing {
             failing.clone_from(&sample.failed);

@@ -14,7 +14,9 @@ mod counts;
 mod outbox;
 mod parts;
 mod runs;
+mod schedules;
 mod streams;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -25,13 +27,12 @@ use crate::store::key::Key;
 use crate::store::rows::{Rows, Span};
 use crate::store::tables::Table;
 
+use watched::Watched;
+
 /// Problems that are told one by one; more are counted.
 pub const PROBLEMS_MAX: usize = 20;
 /// Counters that are counted again.
 pub const COUNTERS_MAX: usize = 500_000;
-/// Rows between two words to whoever watches, who may want to leave the processor to others: what is
-/// looked up for one row can take several tens of microseconds.
-const ROWS_PER_WORD: u64 = 8;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,8 @@ impl Report {
     }
 }
 
-/// Told how many more rows were read; an error ends the work.
+/// Told how many more rows were read, often none; an error ends the work. It is told every few rows
+/// that are read or looked up, so that it may leave the processor to others.
 pub type Watch<'w> = dyn FnMut(u64) -> Result<(), BackupError> + 'w;
 
 /// Asks all questions.
@@ -73,20 +75,19 @@ pub type Watch<'w> = dyn FnMut(u64) -> Result<(), BackupError> + 'w;
 /// # Errors
 /// When rows cannot be read at all, or whoever watches says so. A row that cannot be decoded is a
 /// problem that the report names.
-pub fn verify(rows: &dyn Rows, watch: &mut Watch<'_>) -> Result<Report, BackupError> {
+pub fn verify<'w>(rows: &'w dyn Rows, watch: &'w mut Watch<'w>) -> Result<Report, BackupError> {
+    let watched = Watched::new(rows, watch);
     let mut check = Check {
-        rows,
-        watch,
+        rows: &watched,
+        watched: &watched,
         report: Report::default(),
-        unsaid: 0,
-        canceled: None,
         counters: Some(BTreeMap::new()),
         indexed: BTreeMap::new(),
         unreadable: 0,
     };
     match check.ask_all() {
         Ok(()) => Ok(check.report),
-        Err(fault) => Err(check.canceled.unwrap_or(BackupError::Store(fault))),
+        Err(fault) => Err(watched.canceled().unwrap_or(BackupError::Store(fault))),
     }
 }
 
@@ -95,11 +96,9 @@ type Visit<'v, 'c> = dyn FnMut(&mut Check<'c>, &[u8], &[u8]) -> Result<(), Fault
 
 struct Check<'c> {
     rows: &'c dyn Rows,
-    watch: &'c mut Watch<'c>,
+    /// The same rows.
+    watched: &'c Watched<'c>,
     report: Report,
-    /// Rows that the watcher was not told of yet.
-    unsaid: u64,
-    canceled: Option<BackupError>,
     /// Counted again; `None` once they are too many.
     counters: Option<BTreeMap<Vec<u8>, i64>>,
     /// Rows that indexes and timers must have, by table.
@@ -121,6 +120,7 @@ impl<'c> Check<'c> {
         self.check_delivered()?;
         self.check_schedules()?;
         self.check_keys()?;
+        self.check_forgotten()?;
         self.check_indexes();
         self.check_counters()
     }
@@ -158,13 +158,7 @@ impl<'c> Check<'c> {
     fn scan(&mut self, span: &Span, visit: &mut Visit<'_, 'c>) -> Result<(), Fault> {
         let rows = self.rows;
         rows.scan(span, &mut |key, value| {
-            self.unsaid += 1;
-            if self.unsaid >= ROWS_PER_WORD
-                && let Err(error) = (self.watch)(std::mem::take(&mut self.unsaid))
-            {
-                self.canceled = Some(error);
-                return Err(Fault::Closed);
-            }
+            self.watched.has_read_one();
             visit(self, key, value)?;
             Ok(ControlFlow::Continue(()))
         })

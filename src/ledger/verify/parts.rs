@@ -1,18 +1,16 @@
-//! What is made of many runs: batches, sharded runs, schedules.
+//! What is made of many runs: batches, sharded runs and what is delivered for them.
 
 use std::collections::BTreeMap;
 
 use crate::base::id::Id;
 use crate::ledger::buffer::accept::size_of;
 use crate::model::batch::{Batch, ITEMS_MAX};
-use crate::model::delivery::Timer;
 use crate::model::run::Status;
 use crate::model::shard::{Phase, Shard, ShardState, ShardedRun};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader, last_id};
 use crate::store::kinds::{
-    batch as batches, count, delivered, run as run_rows, schedule as schedules, shard as shards,
-    sharded as heads,
+    batch as batches, count, delivered, run as run_rows, shard as shards, sharded as heads,
 };
 use crate::store::rows::counter;
 use crate::store::tables::Table;
@@ -204,22 +202,6 @@ impl Check<'_> {
             check.add(deliveries, found.len() as i64);
             let sizes = found.iter().filter_map(|one| one.result.as_ref()).map(Vec::len);
             check.add(bytes, sizes.sum::<usize>() as i64);
-            Ok(())
-        })
-    }
-
-    /// Each schedule has the timer that its progress asks for.
-    pub fn check_schedules(&mut self) -> Result<(), Fault> {
-        self.each(Table::ScheduleProgress, &mut |check, key, _| {
-            let id = last_id(key)?;
-            let Some(progress) = schedules::progress(check.rows, id)? else { return Ok(()) };
-            if let Some(at) = progress.due_at {
-                check.timer(Timer::Schedule, at, id)?;
-            }
-            if !progress.deleted {
-                let found = schedules::get(check.rows, &progress.name)?.map(|found| found.id);
-                check.same(found, Some(id), || format!("schedule `{}`", progress.name));
-            }
             Ok(())
         })
     }

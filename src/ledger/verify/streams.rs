@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::model::delivery::Timer;
-use crate::model::stream::{Group, KeyName, NOBODY, Stream, StreamId};
+use crate::model::stream::{DATABASES, Group, KeyName, NOBODY, Stream, StreamId};
 use crate::store::fault::Fault;
 use crate::store::key::{Key, KeyReader};
+use crate::store::kinds::entry::{self, Purge, purges};
 use crate::store::kinds::key::{self as keys, Value};
-use crate::store::kinds::{count, entry, group as groups, pending};
+use crate::store::kinds::{count, group as groups, pending};
 use crate::store::rows::{Span, counter};
 use crate::store::tables::Table;
 
 use super::Check;
+
+/// Removals that are looked at.
+const PURGES_MAX: usize = 10_000;
 
 impl Check<'_> {
     pub fn check_keys(&mut self) -> Result<(), Fault> {
@@ -47,6 +51,67 @@ impl Check<'_> {
         })?;
         *self.indexed.entry(Table::Due).or_default() += wakes;
         Ok(())
+    }
+
+    /// What no stream has waits for its removal.
+    pub fn check_forgotten(&mut self) -> Result<(), Fault> {
+        let waiting = purges(self.rows, PURGES_MAX)?;
+        if waiting.len() == PURGES_MAX {
+            let why = "rows of streams that are gone: too many streams wait to be cleared away";
+            self.report.left_out.push(why.to_owned());
+            return Ok(());
+        }
+        let is_gone = |stream| waiting.contains(&Purge::Stream(stream));
+        for table in [Table::Entry, Table::Group] {
+            let mut seen = None;
+            self.each(table, &mut |check, key, _| {
+                let stream = KeyReader::new(key).u64()?;
+                if seen.replace(stream) != Some(stream) && !is_gone(stream) {
+                    let there = check.stream_with(stream)?.is_some();
+                    check.expect(there, || {
+                        format!("a row of {table:?} of a stream {stream} that is not there")
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        for table in [Table::Consumer, Table::ConsumerName, Table::Pending, Table::Again] {
+            let mut seen = None;
+            self.each(table, &mut |check, key, _| {
+                let mut reader = KeyReader::new(key);
+                let (stream, group) = (reader.u64()?, reader.u32()?);
+                let is_gone = is_gone(stream) || waiting.contains(&Purge::Group(stream, group));
+                if seen.replace((stream, group)) != Some((stream, group)) && !is_gone {
+                    let there = check.has_group(stream, group)?;
+                    check.expect(there, || {
+                        format!(
+                            "a row of {table:?} of a group {group} of a stream {stream} that is \
+                             not there"
+                        )
+                    });
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn stream_with(&self, number: u64) -> Result<Option<Stream>, Fault> {
+        for db in 0..DATABASES {
+            let key = Key::new(Table::KeyNumber).u8(db).u64(number);
+            let Some(name) = self.rows.get(key.bytes())? else { continue };
+            let found = keys::get(self.rows, &KeyName { db, name: name.into() })?;
+            if let Some(Value::Stream(stream)) = found.map(|found| found.value) {
+                return Ok(Some(stream));
+            }
+        }
+        Ok(None)
+    }
+
+    fn has_group(&self, stream: u64, group: u32) -> Result<bool, Fault> {
+        let Some(head) = self.stream_with(stream)? else { return Ok(false) };
+        let all = groups::list(self.rows, stream, head.groups as usize)?;
+        Ok(all.iter().any(|(_, found)| found.number == group))
     }
 
     fn check_stream(&mut self, stream: &Stream, name: &str) -> Result<(), Fault> {

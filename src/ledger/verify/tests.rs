@@ -128,5 +128,5 @@ fn whoever_watches_may_end_it() {
         told += rows;
         Err(BackupError::Canceled("enough".to_owned()))
     });
-    assert!(matches!(ended, Err(BackupError::Canceled(_))) && told == ROWS_PER_WORD);
+    assert!(matches!(ended, Err(BackupError::Canceled(_))) && told < watched::ROWS_PER_WORD);
 }

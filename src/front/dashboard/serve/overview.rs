@@ -35,8 +35,8 @@ const FAILURES_SHOWN: usize = 10;
 const TASKS_SHOWN: usize = 100;
 /// Streams whose figures are added up.
 const STREAMS_LOOKED_AT: usize = 50;
-/// Samples of the pulse that one step of the chart joins: ten seconds.
-const SAMPLES_PER_STEP: usize = 2;
+/// Samples of the pulse that one step of the chart joins: twelve seconds.
+const SAMPLES_PER_STEP: usize = 4;
 /// A row that could go out and does not for this long deserves a look.
 const LATE: Span = Span::from_mins(1);
 const FAILED: [Status; 3] = [Status::Failed, Status::SystemFailure, Status::Expired];
