@@ -128,15 +128,14 @@ async fn a_message_that_was_given_up_is_tried_again_by_hand() {
     let sink = Receiver::start().await;
     sink.always("/hook", Reply::status(500));
     let webhook = json!({ "url": format!("{}/hook", sink.url), "secret": SECRET });
-    let with = |webhook: &Value| {
-        let alerts = json!({ "rules": [delayed_rule()], "webhook": webhook });
-        serde_json::from_value(alerts).expect("settings of alerts")
-    };
-    let mut world = World::build().configure(|w| w.alerts = with(&webhook)).start().await;
+    let without = json!({ "rules": [delayed_rule()] });
+    let with = json!({ "rules": [delayed_rule()], "webhook": webhook });
+    let read = |alerts: &Value| serde_json::from_value(alerts.clone()).expect("settings of alerts");
+    let mut world = World::build().alerts(with.clone()).start().await;
     fire(&world).await;
     sink.wait("/hook", 1).await;
     // Messages of a channel that is configured no more are given up.
-    world.configure(|written| written.alerts = with(&Value::Null));
+    world.configure(|written| written.alerts = read(&without));
     world.restart().await;
     let dead = |all: &Value| all["channels"][2]["dead"].as_array().map_or(0, Vec::len);
     let all = world.until("/v1/alerts", |all| dead(all) == 1).await;
@@ -145,7 +144,7 @@ async fn a_message_that_was_given_up_is_tried_again_by_hand() {
     let webhook_only = json!({ "channel": "webhook" });
     world.post(&path, webhook_only.clone()).await.refused(422, "no_alert_channel");
 
-    world.configure(|written| written.alerts = with(&webhook));
+    world.configure(|written| written.alerts = read(&with));
     world.restart().await;
     assert_eq!(dead(&world.get("/v1/alerts").await.is(200)), 1, "nobody but people tries it again");
     let page = String::from_utf8(world.get("/alerts").await.body).unwrap();
