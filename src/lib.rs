@@ -53,8 +53,9 @@
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
 //!                    moment), alert (rule, reading: what is breached, machine: who is told what),
-//!                    history (windows and their buckets), setting (one in effect), histogram (lengths of time that can be
-//!                    merged), refusal (every expected no)
+//!                    history (windows and their buckets), setting (one in effect), histogram (lengths
+//!                    of time that can be merged), trace (a caller's, passed on), refusal (every
+//!                    expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and

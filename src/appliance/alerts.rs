@@ -146,6 +146,19 @@ impl Appliance {
         self.call(move |tx| deliver::settle(tx, channel, id, outcome)).await
     }
 
+    /// Lets a message go out once more, to the channel that is asked for or to all that gave it up;
+    /// gives those that it goes to.
+    pub async fn retry_alert(
+        &self,
+        asked: Option<Channel>,
+        id: Id,
+    ) -> Result<Vec<Channel>, Refusal> {
+        let channels = self.channels_to_use(asked)?;
+        let found = self.call(move |tx| deliver::retry(tx, &channels, id)).await?;
+        found.iter().for_each(|channel| self.call_channel(*channel));
+        Ok(found)
+    }
+
     /// Writes down what a test of a channel came to.
     pub async fn note_channel(
         &self,
@@ -155,8 +168,8 @@ impl Appliance {
         self.call(move |tx| deliver::note(tx, channel, &outcome)).await
     }
 
-    /// The channels of a test: the one that is asked for, or all that are configured.
-    pub fn channels_to_test(&self, asked: Option<Channel>) -> Result<Vec<Channel>, Refusal> {
+    /// The one channel that is asked for, or all that are configured.
+    pub fn channels_to_use(&self, asked: Option<Channel>) -> Result<Vec<Channel>, Refusal> {
         let settings = self.alert_settings();
         let configured = &settings.channels;
         let found: Vec<Channel> =

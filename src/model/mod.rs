@@ -30,5 +30,6 @@ pub mod signature;
 pub mod stream;
 pub mod target;
 pub mod task;
+pub mod trace;
 mod words;
 pub mod worker;

@@ -99,6 +99,7 @@ codes! {
     TokenNotFound "token_not_found" NotFound "No such token.";
     UserNotFound "user_not_found" NotFound "No such user.";
     SilenceNotFound "silence_not_found" NotFound "No such silence: it was ended, or it is over.";
+    AlertMessageNotFound "alert_message_not_found" NotFound "No such message of an alert: it was delivered, or it was given up long ago.";
     WorkerNotFound "worker_not_found" NotFound "No such worker.";
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The path exists, the method does not.";
     Conflict "conflict" Conflict "The state changed meanwhile; read it again.";

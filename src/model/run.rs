@@ -17,6 +17,7 @@ use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
 use super::stream::StreamId;
+use super::trace::Trace;
 
 /// Where a run stands. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -291,8 +292,8 @@ pub struct Run {
     pub shard: Option<(Id, u32)>,
     pub steps: Vec<String>,
     pub step: u32,
-    /// W3C trace context of the caller.
-    pub traceparent: Option<String>,
+    /// The trace context of its caller.
+    pub trace: Option<Trace>,
     pub payload_bytes: u32,
     pub has_context: bool,
     pub has_output: bool,

@@ -124,6 +124,46 @@ async fn s29_a_message_survives_a_kill_before_its_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_given_up_is_tried_again_by_hand() {
+    let sink = Receiver::start().await;
+    sink.always("/hook", Reply::status(500));
+    let webhook = json!({ "url": format!("{}/hook", sink.url), "secret": SECRET });
+    let without = json!({ "rules": [delayed_rule()] });
+    let with = json!({ "rules": [delayed_rule()], "webhook": webhook });
+    let read = |alerts: &Value| serde_json::from_value(alerts.clone()).expect("settings of alerts");
+    let mut world = World::build().alerts(with.clone()).start().await;
+    fire(&world).await;
+    sink.wait("/hook", 1).await;
+    // Messages of a channel that is configured no more are given up.
+    world.configure(|written| written.alerts = read(&without));
+    world.restart().await;
+    let dead = |all: &Value| all["channels"][2]["dead"].as_array().map_or(0, Vec::len);
+    let all = world.until("/v1/alerts", |all| dead(all) == 1).await;
+    let id = all["channels"][2]["dead"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/alerts/messages/{id}/retry");
+    let webhook_only = json!({ "channel": "webhook" });
+    world.post(&path, webhook_only.clone()).await.refused(422, "no_alert_channel");
+
+    world.configure(|written| written.alerts = read(&with));
+    world.restart().await;
+    assert_eq!(dead(&world.get("/v1/alerts").await.is(200)), 1, "nobody but people tries it again");
+    let page = String::from_utf8(world.get("/alerts").await.body).unwrap();
+    assert!(page.contains(&format!("action=\"/alerts/messages/{id}/retry\"")), "{page}");
+    sink.always("/hook", Reply::status(200));
+    let before = sink.seen("/hook").len();
+    let told = world.post(&path, webhook_only).await.is(200);
+    assert_eq!(told, json!({ "channels": ["webhook"] }));
+    assert_eq!(verified(&sink.wait("/hook", before + 1).await[before])["id"], id.as_str());
+    let all = world.until("/v1/alerts", |all| all["channels"][2]["sent"] == 1).await;
+    assert_eq!((dead(&all), &all["channels"][2]["waiting"]), (0, &json!([])));
+    let again = world.call("POST", &path).send().await;
+    again.refused(404, "alert_message_not_found");
+    let nonsense = "/v1/alerts/messages/x/retry";
+    world.call("POST", nonsense).send().await.refused(400, "invalid_id");
+    world.post(&path, json!({ "channel": "fax" })).await.refused(400, "invalid_field");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn silences_keep_messages_back_until_they_end() {
     let sink = Receiver::start().await;
     let slack = json!({ "url": format!("{}/slack", sink.url) });

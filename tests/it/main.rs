@@ -40,4 +40,5 @@ mod streams;
 mod sync;
 mod systemd;
 mod tls;
+mod trace;
 mod world;

@@ -8,10 +8,11 @@ use tidegate::base::time::Stopwatch;
 use tidegate::store::changes::Changes;
 use tidegate::store::key::Key;
 use tidegate::store::open::open_dir;
+use tidegate::store::rows::{Span, collect_keys};
 use tidegate::store::tables::Table;
 
 use crate::process::Process;
-use crate::world::{Reply, World, eventually, id_of};
+use crate::world::{Client, Reply, World, eventually, id_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_keeps_everything() {
@@ -233,6 +234,84 @@ async fn full_disk_is_read_only_until_there_is_room() {
         assert_eq!(id_of(&world.post("/v1/runs", body(*n)).await.is(200)), *id);
     }
     assert_eq!(world.status().await["totals"]["created"], json!(kept.len() + 1));
+    world.stop().await;
+}
+
+/// Whoever hears that it is ready finds everything, also what only the journal has.
+#[tokio::test(flavor = "multi_thread")]
+async fn s15_ready_means_open_and_recovered() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = tokio::task::block_in_place(|| Process::start(dir.path())).expect("it starts");
+    let client = Client::new(process.url.clone());
+    client.put("/v1/tasks/p", json!({ "delivery": { "pull": { "stream": "s" } } })).await.is(201);
+    let mut newest = String::new();
+    for _ in 0..300 {
+        newest = client.run("p").await;
+    }
+    tokio::task::block_in_place(|| process.kill());
+    // An address that is known before the appliance is there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let client = Client::new(format!("http://{address}"));
+    let looking = async {
+        eventually("it is ready", async || {
+            let answer =
+                client.call("GET", "/readyz").try_send().await.map_err(|e| e.to_string())?;
+            match answer.status {
+                200 => Ok(()),
+                503 => Err(format!("{answer:?}")),
+                other => panic!("{other}: {answer:?}"),
+            }
+        })
+        .await;
+        client.get(&format!("/v1/runs/{newest}")).await.is(200);
+        assert_eq!(client.status().await["totals"]["created"], 300);
+    };
+    let build = World::build().data_dir(dir.path());
+    let build = build.configure(|written| written.server.http = Some(address));
+    let (mut world, ()) = tokio::join!(build.start(), looking);
+    world.stop().await;
+}
+
+/// A store that was made before there was history gets it at its next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn s16_a_store_without_history_gets_it_at_its_start() {
+    let mut world = World::new().await;
+    world.task("t", json!({})).await;
+    let id = world.run("t").await;
+    world.finished(&id).await;
+    let metrics = "/v1/history/metrics?names=memory_bytes&from=1h";
+    let is_kept = |found: &Value| !found["series"]["memory_bytes"].as_array().unwrap().is_empty();
+    world.until(metrics, is_kept).await;
+    world.stop().await;
+    let all = [
+        Table::HistoryState,
+        Table::HistorySeries,
+        Table::HistoryTick,
+        Table::HistoryTimes,
+        Table::HistoryRaw,
+        Table::HistoryFine,
+        Table::HistoryCoarse,
+        Table::TimesFine,
+        Table::TimesCoarse,
+    ];
+    {
+        let opened = open_dir(&world.data_dir(), 8 << 20, std::sync::Arc::new(|_| ())).unwrap();
+        let view = opened.disk.snapshot().unwrap();
+        let mut rows = std::collections::BTreeMap::new();
+        for table in all {
+            let keys = collect_keys(&view, &Span::prefix(&Key::new(table)), usize::MAX).unwrap();
+            rows.extend(keys.into_iter().map(|key| (key, None)));
+        }
+        assert!(!rows.is_empty(), "there was history");
+        drop(view);
+        opened.disk.commit(Changes { rows, ..Changes::default() }).unwrap();
+    }
+    world.start().await;
+    world.until(metrics, is_kept).await;
+    assert_eq!(world.get(&format!("/v1/runs/{id}")).await.is(200)["status"], "completed");
+    world.get("/v1/history/summary").await.is(200);
     world.stop().await;
 }
 

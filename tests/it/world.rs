@@ -11,6 +11,8 @@ use tidegate::base::time::Stopwatch;
 use tidegate::cli::beside::{Ask, Place};
 use tidegate::cli::exit::Failure;
 use tidegate::config::settings::Written;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 pub use crate::receiver::{Gate, PATIENCE, Receiver, Reply, Seen};
 
@@ -153,6 +155,18 @@ impl World {
 
     pub fn data_dir(&self) -> std::path::PathBuf {
         self.written.server.data_dir.clone().expect("it is set")
+    }
+
+    /// The answer to a line of the Redis protocol, as it came.
+    pub async fn redis(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.redis.expect("it runs")).await.expect("a socket");
+        let request = format!("{line}\r\nPING\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is sent");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"+PONG\r\n") {
+            assert!(stream.read_buf(&mut answer).await.expect("an answer") > 0, "{answer:?}");
+        }
+        String::from_utf8_lossy(&answer[..answer.len() - b"+PONG\r\n".len()]).into_owned()
     }
 
     /// What a verb of the command line asks, beside the running appliance or without it.

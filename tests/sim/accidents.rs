@@ -81,6 +81,7 @@ impl World {
         self.burst.restarted();
         self.batches.cut_off();
         self.sharding.restarted();
+        self.recording.restarted();
         let mut tries = 0;
         while let Err(fault) = self.start(before.take()) {
             self.trace.note(format!("the start fails: {fault}"));
@@ -158,6 +159,7 @@ impl World {
                 self.batches.check(&view);
                 self.sharding.check(&view);
                 self.scheduling.check(&view, &checks::runs(&view));
+                self.recording.check(&view);
                 checks::check(&view, self.batches.may_unbind());
                 buffered::check_caps(&view, &self.burst.caps_max);
                 self.burst.gate.check(&view);
@@ -207,6 +209,7 @@ impl World {
         }
         assert!(self.open().is_empty(), "nothing will happen any more, yet {}", self.open());
         self.sweep_up();
+        self.end_history();
     }
 
     fn open(&self) -> String {

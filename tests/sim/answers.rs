@@ -73,6 +73,7 @@ impl World {
             self.scheduling.told(command, said, self.now());
         }
         self.burst.heard(command, answer);
+        self.recording.heard(command, answer);
         if matches!(command, Command::SetBuffer(..) | Command::SetOrgBuffer(..)) {
             let (disk, store) = (self.machine.disk(), self.machine.store());
             let view = disk.calmly(|| store.snapshot().ok());

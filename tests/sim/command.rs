@@ -14,6 +14,9 @@ use tidegate::ledger::buffer::accept::Caps;
 use tidegate::ledger::buffer::rotate::Rotation;
 use tidegate::ledger::buffer::settings::{self, Kept, KeptOrg};
 use tidegate::ledger::buffer::sweep::{Pass, SweepNumbers};
+use tidegate::ledger::history::forget::{Round as Forgetting, forget};
+use tidegate::ledger::history::pack::pack;
+use tidegate::ledger::history::tick::{Ticked, Times, write};
 use tidegate::ledger::keys;
 use tidegate::ledger::keys::command as ask;
 use tidegate::ledger::keys::purge::purge;
@@ -35,6 +38,7 @@ use tidegate::model::buffer::{BufferSettings, OrgPatch, Patch};
 use tidegate::model::delivery::PauseScope;
 use tidegate::model::refusal::Refusal;
 use tidegate::model::run::{Run, RunError};
+use tidegate::model::sample::Sample;
 use tidegate::model::schedule::Round;
 use tidegate::model::shard::ShardedRun;
 use tidegate::model::signature::Secret;
@@ -120,6 +124,10 @@ pub enum Command {
     PauseSchedule(Name, bool),
     RunSchedule(Name),
     DeleteSchedule(Name),
+    /// A sample and lengths of time for history.
+    Tick(Box<Sample>, Times),
+    PackHistory,
+    ForgetHistory(Forgetting),
 }
 
 /// What an accepted command says.
@@ -152,6 +160,8 @@ pub enum Said {
     /// Whether it was paused before.
     Unpaused(bool),
     Round(Box<Round>),
+    Ticked(Ticked),
+    Forgotten(Forgetting),
     Done,
 }
 
@@ -278,6 +288,9 @@ impl Command {
             }
             Command::RunSchedule(name) => Said::Round(Box::new(set::run_now(tx, &name, "api")?)),
             Command::DeleteSchedule(name) => set::delete(tx, &name).map(|()| Said::Done)?,
+            Command::Tick(sample, times) => Said::Ticked(write(tx, &sample, times)?),
+            Command::PackHistory => Said::More(pack(tx)?),
+            Command::ForgetHistory(round) => Said::Forgotten(forget(tx, round)?),
         })
     }
 
@@ -304,6 +317,10 @@ impl Command {
             Command::GiveBack(lost, _) => {
                 let of = |lost: &Lost| format!("{} {}", lost.stream.text(), lost.id);
                 format!("give back {:?}", lost.iter().map(of).collect::<Vec<_>>())
+            }
+            Command::Tick(sample, times) => {
+                let (values, lengths) = (sample.values.len(), times.len());
+                format!("tick of {:?} with {values} values and {lengths} lengths", sample.at)
             }
             other => format!("{other:?}"),
         }
@@ -382,6 +399,8 @@ impl Said {
             Said::Taken(taken) => format!("{:?} cached {}", taken.delivered.error, taken.cached),
             Said::Unpaused(was) => format!("goes on, was paused: {was}"),
             Said::Round(round) => format!("{round:?}"),
+            Said::Ticked(ticked) => format!("{ticked:?}"),
+            Said::Forgotten(round) => format!("{round:?}"),
             Said::Done => "done".to_owned(),
         }
     }

@@ -31,6 +31,7 @@ mod mix;
 mod power;
 mod race;
 mod receivers;
+mod recording;
 mod recount;
 mod reference;
 mod scheduling;
@@ -62,7 +63,7 @@ fn setting(name: &str) -> Option<u64> {
 const SEEDS_THAT_MEET: u64 = 100;
 
 /// What one seed met.
-type AllMet = (Met, batches::Met, sharding::Met, scheduling::Met, backing::Met);
+type AllMet = (Met, batches::Met, sharding::Met, scheduling::Met, backing::Met, recording::Met);
 
 /// Lives one seed; a failure says how to see it again.
 fn live(seed: u64) -> ((u64, u64), AllMet) {
@@ -78,8 +79,9 @@ fn live(seed: u64) -> ((u64, u64), AllMet) {
     if setting("TIDEGATE_SIM_SEED").is_some() {
         println!("{}", world.trace.to_text());
     }
-    let (backing, scheduling) = (world.backing.met, world.scheduling.met);
-    let met = (world.burst.met, world.batches.met, world.sharding.met, scheduling, backing);
+    let (scheduling, recording) = (world.scheduling.met, world.recording.met);
+    let (batches, sharding) = (world.batches.met, world.sharding.met);
+    let met = (world.burst.met, batches, sharding, scheduling, world.backing.met, recording);
     (world.hash(), met)
 }
 
@@ -94,24 +96,29 @@ fn seeds_keep_every_promise() {
     let (mut failed, mut met) = (Vec::new(), Met::default());
     let (mut of_batches, mut of_shards) = (batches::Met::default(), sharding::Met::default());
     let (mut of_schedules, mut of_backups) = (scheduling::Met::default(), backing::Met::default());
+    let mut of_history = recording::Met::default();
     for seed in from..from + seeds {
         match catch_unwind(|| live(seed)) {
-            Ok((_, (by_seed, batches, shards, schedules, backups))) => {
+            Ok((_, (by_seed, batches, shards, schedules, backups, history))) => {
                 met.add(&by_seed);
                 of_batches.add(&batches);
                 of_shards.add(shards);
                 of_schedules.add(schedules);
                 of_backups.add(backups);
+                of_history.add(history);
             }
             Err(_) => failed.push(seed),
         }
         assert!(failed.len() < 10, "too many seeds failed: {failed:?}");
     }
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
-    let told = format!("{met:?} {of_batches:?} {of_shards:?} {of_schedules:?} {of_backups:?}");
+    let told = format!(
+        "{met:?} {of_batches:?} {of_shards:?} {of_schedules:?} {of_backups:?} {of_history:?}"
+    );
     println!("{told}");
     let of_runs = [met.is_enough(), of_batches.is_enough(), of_shards.is_enough()];
-    let enough = of_runs == [true; 3] && of_schedules.is_enough() && of_backups.is_enough();
+    let others = [of_schedules.is_enough(), of_backups.is_enough(), of_history.is_enough()];
+    let enough = [of_runs, others] == [[true; 3]; 2];
     assert!(seeds < SEEDS_THAT_MEET || enough, "the seeds met too little: {told}");
 }
 

@@ -254,7 +254,7 @@ impl Workload {
             concurrency_key: once_in(entropy, 3).then(|| format!("lane{}", entropy.below(2))),
             parent: None,
             replay_of: None,
-            traceparent: None,
+            trace: None,
             steps: match task.push() {
                 None if once_in(entropy, 2) => {
                     let count = 1 + entropy.below(3);

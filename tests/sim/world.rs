@@ -23,6 +23,7 @@
 //!   window has one, a valid delivery stays, and of a plan that was not sealed nothing is left;
 //! - an org has one run of a window of a schedule, none of the time of a pause, and of windows that
 //!   were missed what the schedule says;
+//! - a value of history that was acknowledged is there once, packed or not, and a run counts once;
 //! - a backup that is begun at any moment, and written whenever, restores to exactly what was
 //!   committed at that moment;
 //! - once all is well, every run becomes final and every entry is answered.
@@ -52,6 +53,7 @@ use crate::duties;
 use crate::machine::{End, Machine};
 use crate::mix::{Mix, once_in, one};
 use crate::receivers::Receivers;
+use crate::recording::Recording;
 use crate::reference::Reference;
 use crate::scheduling::Scheduling;
 use crate::shape::Shape;
@@ -102,6 +104,7 @@ pub enum Turn {
     Deliver,
     Schedule,
     Backup,
+    History,
 }
 
 /// Who waits for an answer.
@@ -140,6 +143,7 @@ pub struct World {
     pub sharding: Sharding,
     pub scheduling: Scheduling,
     pub backing: Backing,
+    pub recording: Recording,
     pub streams: Streams,
     pub workers: Workers,
     /// Deliveries of a plain entry after which it is a dead letter, and floors of streams.
@@ -191,6 +195,8 @@ impl World {
         always.extend(sharding.turns());
         let scheduling = Scheduling::random(&mut entropy);
         always.extend(scheduling.turns());
+        let recording = Recording::random(&mut entropy);
+        always.extend(recording.turns());
         let sometimes: Vec<_> = sometimes.into_iter().chain(more).collect();
         let mix = Mix::random(&mut entropy, &always, &sometimes);
         let workload = Workload::random(&mut entropy, shape);
@@ -215,6 +221,7 @@ impl World {
             sharding,
             scheduling,
             backing: Backing::default(),
+            recording,
             streams,
             workers,
             floors,
@@ -307,6 +314,7 @@ impl World {
             Turn::Deliver => self.deliver(),
             Turn::Schedule => self.schedule(),
             Turn::Backup => self.back_up(),
+            Turn::History => self.record(),
         }
     }
 
@@ -421,6 +429,7 @@ impl World {
     ) {
         let now = self.now();
         self.workers.saw(now);
+        self.recording.about_to_run(&waiting, now);
         match run_batch(self.machine.store(), jobs, &mut self.parked, now, &mut self.minter) {
             Ok(done) => {
                 self.release(waiting, in_line);

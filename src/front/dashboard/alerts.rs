@@ -60,6 +60,7 @@ pub struct ChannelRow {
 /// A message that was given up.
 #[derive(Clone, Debug, Default)]
 pub struct DeadMessage {
+    pub id: String,
     pub title: String,
     pub at: When,
     pub error: String,

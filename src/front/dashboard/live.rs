@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::alerts::AlertRow;
 use super::chart::Chart;
 use super::filters;
 use super::history::Figure;
@@ -18,6 +19,10 @@ pub struct LivePage {
     /// What could not be measured, and why.
     pub failed: Vec<String>,
     pub runs: Vec<Figure>,
+    /// Alerts that fire, the worst first.
+    pub firing: Vec<AlertRow>,
+    /// Alerts that fire and are not shown.
+    pub firing_more: u64,
     pub cards: Vec<WorkerCard>,
     /// Lengths of the longest streams over the last hour.
     pub chart: Chart,

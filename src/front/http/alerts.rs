@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::{JsonBody, OptionalBody};
 use super::error::Answer;
+use super::outbox::parse_id;
 use super::path::Path;
 use super::query::Query;
 use super::state::Front;
@@ -20,7 +21,7 @@ use crate::model::alert::message::Message;
 use crate::model::alert::rule::Rule;
 use crate::model::alert::silence::Silence;
 use crate::model::alert::{Alert, Channel, Line, Phase};
-use crate::model::refusal::{Code, Refusal};
+use crate::model::refusal::Refusal;
 
 /// Who asks through this door, unless the request says so.
 const BY: &str = "api";
@@ -254,10 +255,10 @@ pub async fn list(State(front): State<Front>, mut query: Query) -> Answer {
     .into_response())
 }
 
-/// A test of one channel, or of all.
+/// One channel, or all.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TestAlerts {
+pub struct OfChannel {
     /// `slack`, `mail` or `webhook`; all that are configured unless given.
     channel: Option<String>,
 }
@@ -280,15 +281,19 @@ pub struct TestsJson {
     results: Vec<TestedJson>,
 }
 
-/// Sends test messages and tells what came of them.
-pub async fn send_test(front: &Front, channel: Option<&str>) -> Result<Vec<TestedJson>, Refusal> {
+fn read_channel(channel: Option<&str>) -> Result<Option<Channel>, Refusal> {
     let asked = channel.map(|word| {
         Channel::parse(word).ok_or_else(|| {
             let expected = "expected `slack`, `mail` or `webhook`";
             Refusal::field("channel", format!("{expected}, got {}", quote(word)))
         })
     });
-    let wanted = front.appliance.channels_to_test(asked.transpose()?)?;
+    asked.transpose()
+}
+
+/// Sends test messages and tells what came of them.
+pub async fn send_test(front: &Front, channel: Option<&str>) -> Result<Vec<TestedJson>, Refusal> {
+    let wanted = front.appliance.channels_to_use(read_channel(channel)?)?;
     let tested = (front.channel_test)(wanted).await.into_iter();
     let result = tested.map(|tested| TestedJson {
         channel: tested.channel.as_str(),
@@ -301,10 +306,37 @@ pub async fn send_test(front: &Front, channel: Option<&str>) -> Result<Vec<Teste
 
 pub async fn test(
     State(front): State<Front>,
-    OptionalBody(body): OptionalBody<TestAlerts>,
+    OptionalBody(body): OptionalBody<OfChannel>,
 ) -> Answer {
     let results = send_test(&front, body.channel.as_deref()).await?;
     Ok(Json(TestsJson { results }).into_response())
+}
+
+/// Where a message goes once more.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetriedAlert)]
+pub struct RetriedJson {
+    channels: Vec<&'static str>,
+}
+
+/// Lets a message go out once more.
+pub async fn retry_message(
+    front: &Front,
+    channel: Option<&str>,
+    id: &str,
+) -> Result<Vec<Channel>, Refusal> {
+    let (asked, id) = (read_channel(channel)?, parse_id(id)?);
+    front.appliance.retry_alert(asked, id).await
+}
+
+pub async fn retry(
+    State(front): State<Front>,
+    Path(id): Path,
+    OptionalBody(body): OptionalBody<OfChannel>,
+) -> Answer {
+    let channels = retry_message(&front, body.channel.as_deref(), &id).await?;
+    let channels = channels.into_iter().map(Channel::as_str).collect();
+    Ok(Json(RetriedJson { channels }).into_response())
 }
 
 /// A silence that is wanted. Without rule and subject it is a maintenance window for everything.
@@ -356,13 +388,7 @@ pub async fn create_silence(
     Ok((StatusCode::CREATED, Json(json)).into_response())
 }
 
-/// The id of a silence.
-pub fn silence_id(text: &str) -> Result<Id, Refusal> {
-    text.parse::<Id>()
-        .map_err(|()| Refusal::new(Code::InvalidId, format!("{} is not a UUID", quote(text))))
-}
-
 pub async fn end_silence(State(front): State<Front>, Path(id): Path) -> Answer {
-    front.appliance.end_silence(silence_id(&id)?).await?;
+    front.appliance.end_silence(parse_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

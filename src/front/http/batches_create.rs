@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -102,10 +102,7 @@ fn check(
     let callback = callback.transpose()?;
     let idempotency_key = checks::key(body.idempotency_key, headers)?;
     // The key of the header is that of the batch; the trace is that of every item.
-    let mut of_items = HeaderMap::new();
-    if let Some(trace) = headers.get("traceparent") {
-        of_items.insert(header::HeaderName::from_static("traceparent"), trace.clone());
-    }
+    let (of_items, trace) = (HeaderMap::new(), checks::trace(headers));
     let mut fingerprint =
         Fnv::default().write(callback.as_ref().map_or("", Name::as_str).as_bytes());
     let mut items = Vec::with_capacity(body.items.len());
@@ -115,7 +112,7 @@ fn check(
             .and_then(|item| item.in_batch(&org, &env))
             .and_then(|item| checks::check(item, &of_items, payload_max))
             .map_err(|refusal| at_item(index, refusal))?;
-        items.push(item);
+        items.push(Submit { trace: trace.clone(), ..item });
     }
     let (count, fingerprint) = (items.len() as u32, fingerprint.finish());
     Ok((Order { org, env, items: count, idempotency_key, fingerprint, callback }, items))

@@ -49,3 +49,28 @@ async fn through(State(door): State<Door>, request: Request) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::StatusCode;
+
+    use super::*;
+
+    /// Upstream said ready while its store was still being loaded.
+    #[tokio::test]
+    async fn s15_nothing_is_ready_before_the_store_is_open() {
+        let door = Door::default();
+        let status = async |path: &str| {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            door.router().oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(status("/healthz").await, StatusCode::OK);
+        for path in ["/readyz", "/v1/status", "/v1/runs", "/metrics", "/"] {
+            assert_eq!(status(path).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        }
+        door.open(Router::new().route("/readyz", get(async || "ready")));
+        assert_eq!(status("/readyz").await, StatusCode::OK);
+        assert_eq!(status("/healthz").await, StatusCode::OK);
+    }
+}

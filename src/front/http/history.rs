@@ -140,10 +140,8 @@ fn bad(field: &str, message: String) -> Refusal {
         .with_details(json!({ "field": field }))
 }
 
-/// Names between commas.
-fn listed(field: &str, text: &str) -> Result<Vec<String>, Refusal> {
-    let names: Vec<String> =
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+/// Names within their limit.
+fn listed(field: &str, names: Vec<String>) -> Result<Vec<String>, Refusal> {
     match names.len() {
         1..=SERIES_MAX => Ok(names),
         count => Err(bad(field, format!("expected 1 to {SERIES_MAX} names, got {count}"))),
@@ -171,12 +169,14 @@ fn values(front: &Front, wanted: &[Series], window: &Window, more: bool) -> Answ
 /// Series by name.
 pub async fn metrics(State(front): State<Front>, mut query: Query) -> Answer {
     let window = window(&front, &mut query)?;
-    let names = query.text("names").unwrap_or_default();
+    let names = query.names("names");
     query.end()?;
     let mut wanted = Vec::new();
-    for name in listed("names", &names)? {
+    for name in listed("names", names)? {
         let series = Series::parse(&name).ok_or_else(|| {
-            bad("names", format!("nothing is measured under the name {}", quote(&name)))
+            let hint = r"a comma within a name is written `\,`";
+            let name = quote(&name);
+            bad("names", format!("nothing is measured under the name {name}; {hint}"))
         })?;
         wanted.push(series);
     }
@@ -203,19 +203,22 @@ pub async fn latency(State(front): State<Front>, mut query: Query) -> Answer {
     ];
     let mut asked = None;
     for (scope, field) in scopes {
-        let Some(text) = query.text(field) else { continue };
+        let names = query.names(field);
+        if names.is_empty() {
+            continue;
+        }
         if asked.is_some() {
             return Err(bad(field, "ask for one of `streams tasks orgs envs`".to_owned()).into());
         }
-        asked = Some((scope, field, text));
+        asked = Some((scope, field, names));
     }
     query.end()?;
     let (scope, names, more) = match asked {
-        Some((scope, _, text)) if text == "*" => {
+        Some((scope, _, names)) if names == ["*"] => {
             let (names, more) = front.appliance.history_names(scope)?;
             (scope, names, more)
         }
-        Some((scope, field, text)) => (scope, listed(field, &text)?, false),
+        Some((scope, field, names)) => (scope, listed(field, names)?, false),
         None => {
             let (names, more) = front.appliance.history_names(Scope::Stream)?;
             (Scope::Stream, names, more)

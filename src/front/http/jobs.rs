@@ -102,7 +102,7 @@ impl BulkFilter {
             ("q", self.q),
         ];
         let given = fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?)));
-        let mut query = Query::of(given.collect());
+        let mut query = Query::of(given);
         let (filter, ..) = read_filter(&mut query, now).map_err(in_filter)?;
         query.end().map_err(in_filter)?;
         Ok(filter)

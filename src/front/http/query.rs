@@ -16,7 +16,7 @@ use crate::model::refusal::{Code, Refusal};
 /// The parameters of a request, each read once.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    given: BTreeMap<String, String>,
+    given: BTreeMap<String, Vec<String>>,
     bound: Bound,
 }
 
@@ -25,8 +25,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Error> {
         let text = parts.uri.query().unwrap_or_default();
-        let given = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-        Ok(Query { given, bound: Bound::of(parts) })
+        let given = url::form_urlencoded::parse(text.as_bytes()).into_owned();
+        Ok(Query { bound: Bound::of(parts), ..Query::of(given) })
     }
 }
 
@@ -37,12 +37,24 @@ fn bad(name: &str, message: impl std::fmt::Display) -> Refusal {
 
 impl Query {
     /// From form fields.
-    pub fn of(fields: Vec<(String, String)>) -> Query {
-        Query { given: fields.into_iter().collect(), bound: Bound::default() }
+    pub fn of(fields: impl IntoIterator<Item = (String, String)>) -> Query {
+        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in fields {
+            given.entry(name).or_default().push(value);
+        }
+        Query { given, bound: Bound::default() }
     }
 
+    /// The value of a parameter, the last one if it is given several times.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.given.remove(name).filter(|value| !value.is_empty())
+        self.given.remove(name)?.pop().filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that is a list: names between commas, and given as often as one likes. A
+    /// backslash takes the character behind it as it is, so that names may hold commas.
+    pub fn names(&mut self, name: &str) -> Vec<String> {
+        let values = self.given.remove(name).unwrap_or_default();
+        values.iter().flat_map(|value| between_commas(value)).collect()
     }
 
     /// A name; that of an org or env is the one that the caller is bound to, if it is.
@@ -107,5 +119,68 @@ impl Query {
                     .with_details(serde_json::json!({ "field": name })))
             }
         }
+    }
+}
+
+/// Blanks around a name are not part of it, unless they stand behind a backslash.
+fn between_commas(text: &str) -> Vec<String> {
+    let (mut names, mut name, mut kept) = (Vec::new(), String::new(), 0);
+    let mut rest = text.chars();
+    loop {
+        match rest.next() {
+            Some('\\') => {
+                name.push(rest.next().unwrap_or('\\'));
+                kept = name.len();
+            }
+            Some(blank) if blank.is_whitespace() => {
+                if !name.is_empty() {
+                    name.push(blank);
+                }
+            }
+            end @ (None | Some(',')) => {
+                name.truncate(kept);
+                if !name.is_empty() {
+                    names.push(std::mem::take(&mut name));
+                }
+                kept = 0;
+                if end.is_none() {
+                    return names;
+                }
+            }
+            Some(other) => {
+                name.push(other);
+                kept = name.len();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_at_commas_and_may_be_repeated() {
+        let names = |values: &[&str]| {
+            let given = values.iter().map(|value| ("names".to_owned(), (*value).to_owned()));
+            Query::of(given).names("names")
+        };
+        for (values, expected) in [
+            (&["a,b"][..], &["a", "b"][..]),
+            (&["a", "b"], &["a", "b"]),
+            (&["a,b", "", "c"], &["a", "b", "c"]),
+            (&[" a , ,b c ,"], &["a", "b c"]),
+            (&[r"a\,b,c"], &["a,b", "c"]),
+            (&[r"a\\,b"], &[r"a\", "b"]),
+            (&[r"\ a\ "], &[" a "]),
+            (&[r"a\"], &[r"a\"]),
+            (&["ä:ö,ü"], &["ä:ö", "ü"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(names(values), expected, "{values:?}");
+        }
+        let mut query = Query::of([("a", "1"), ("a", "2")].map(|(n, v)| (n.into(), v.into())));
+        assert_eq!(query.text("a").as_deref(), Some("2"));
+        assert!(query.end().is_ok());
     }
 }

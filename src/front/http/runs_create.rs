@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -23,6 +23,7 @@ use crate::base::text::{cut, quote};
 use crate::base::time::Span;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::Run;
+use crate::model::trace::Trace;
 
 /// Longest delay of a run.
 pub const DELAY_MAX: Span = Span::from_days(366);
@@ -136,7 +137,7 @@ fn answer(front: &Front, created: Created, sent: Body, wait: bool) -> Answer {
             let mut response = (status, json).into_response();
             if cached {
                 let replayed = http::HeaderName::from_static("idempotent-replayed");
-                response.headers_mut().insert(replayed, http::HeaderValue::from_static("true"));
+                response.headers_mut().insert(replayed, HeaderValue::from_static("true"));
             }
             Ok(response)
         }
@@ -181,7 +182,6 @@ pub fn check(body: CreateRun, headers: &HeaderMap, payload_max: usize) -> Result
     let metadata =
         body.metadata.map(|raw| bounded("metadata", raw, METADATA_BYTES_MAX)).transpose()?;
     let metadata = object("metadata", metadata)?;
-    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let fingerprint = Fnv::default()
         .write(task.as_str().as_bytes())
         .write(&[0])
@@ -205,7 +205,7 @@ pub fn check(body: CreateRun, headers: &HeaderMap, payload_max: usize) -> Result
         concurrency_key: concurrency_key(body.concurrency_key)?,
         parent: body.parent,
         replay_of: None,
-        traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
+        trace: trace(headers),
         steps: steps(body.steps.unwrap_or_default())?,
     })
 }
@@ -261,6 +261,12 @@ pub fn key(field: Option<String>, headers: &HeaderMap) -> Result<Option<String>,
         return Err(Refusal::field("idempotency_key", message));
     }
     field.or(header).map(|key| text("idempotency_key", key, KEY_BYTES_MAX)).transpose()
+}
+
+/// The trace context of a request.
+pub fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    Trace::read(lines("traceparent"), lines("tracestate"))
 }
 
 /// Tags, checked and without repeats.
@@ -362,10 +368,4 @@ pub fn max_attempts(value: Option<u32>) -> Result<Option<u32>, Refusal> {
         }
         other => Ok(other),
     }
-}
-
-/// W3C: version, trace id, parent id, flags. Anything else is dropped, as the standard asks.
-fn is_traceparent(text: &str) -> bool {
-    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    lengths == [2, 32, 16, 2] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }

@@ -6,6 +6,7 @@ use crate::base::time::{Span, Time};
 use crate::model::alert::Channel;
 use crate::model::alert::message::Message;
 use crate::model::notice::Notice;
+use crate::model::refusal::{Code, Refusal};
 use crate::model::retry::{Next, RetryPolicy, Trouble, next_delay};
 use crate::model::retry_after::RETRY_AFTER_MAX;
 use crate::store::fault::{Fault, Stop};
@@ -14,7 +15,7 @@ use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
 use super::MESSAGES_MAX;
-use super::look::bury;
+use super::look::{bury, make_room};
 
 /// Alerts are tried as deliveries are for which somebody waits: soon at first, for a day in all.
 const RETRY: RetryPolicy = RetryPolicy::Interactive;
@@ -59,6 +60,30 @@ pub fn settle(
         Next::Exhausted => bury(tx, channel, message)?,
     }
     Ok(())
+}
+
+/// Lets a message go out once more, at once and with all its attempts: to those of `channels` that
+/// gave it up. Where it still waits it is due at once, so that asking twice does no harm. Gives the
+/// channels that it goes to.
+pub fn retry(tx: &mut Tx<'_>, channels: &[Channel], id: Id) -> Result<Vec<Channel>, Stop> {
+    let (now, mut found) = (tx.now(), Vec::new());
+    for &channel in channels {
+        let Some(mut message) = messages::get(tx, channel, id)? else { continue };
+        if message.dead_at.take().is_some() {
+            make_room(tx, channel)?;
+            (message.attempts, message.first_attempt_at) = (0, None);
+        }
+        message.due_at = now;
+        messages::put(tx, channel, &message);
+        found.push(channel);
+    }
+    if found.is_empty() {
+        let message =
+            format!("no message `{id}` waits or was given up: it may have been delivered");
+        return Err(Refusal::new(Code::AlertMessageNotFound, message).into());
+    }
+    tx.notify(Notice::Page);
+    Ok(found)
 }
 
 /// Writes down how a channel does; also after a test.

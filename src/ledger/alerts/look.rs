@@ -140,7 +140,7 @@ fn write(tx: &mut Tx<'_>, outcome: Outcome, settings: &Settings) -> Result<usize
 }
 
 /// While a channel takes nothing for long, its oldest message gives way to the newest.
-fn make_room(tx: &mut Tx<'_>, channel: Channel) -> Result<(), Fault> {
+pub fn make_room(tx: &mut Tx<'_>, channel: Channel) -> Result<(), Fault> {
     let all = messages::list(tx, channel, MESSAGES_MAX)?;
     let waiting = all.iter().filter(|message| message.dead_at.is_none());
     if waiting.clone().count() < WAITING_MAX {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::deliver::{Failed, next_due, settle};
+use super::deliver::{Failed, next_due, retry, settle};
 use super::look::{Look, look};
 use super::silences::{Create, Until, create, end};
 use super::*;
@@ -145,6 +145,33 @@ fn failed_messages_are_tried_again_and_then_given_up() {
 }
 
 #[test]
+fn messages_that_were_given_up_can_be_tried_again() {
+    let mut house = House::new();
+    house.value(Metric::BackupAgeSeconds, 1e6);
+    house.look();
+    let id = house.messages(Channel::Slack)[0].id;
+    while house.messages(Channel::Slack)[0].dead_at.is_none() {
+        house.settle(id, Err(refused()));
+        house.after(Span::from_hours(1));
+    }
+    let only_slack = [Channel::Slack];
+    assert_eq!(house.world.act(|tx| retry(tx, &only_slack, id)).unwrap(), only_slack);
+    let told = house.messages(Channel::Slack).remove(0);
+    assert_eq!((told.dead_at, told.attempts, told.due_at), (None, 0, house.world.now));
+    assert_eq!(told.last_error, "it answered 500: no", "it stays to be seen");
+    // Asked twice, and of one that waits: it goes out at once, and its attempts count on.
+    house.settle(id, Err(refused()));
+    let both = [Channel::Slack, Channel::Webhook];
+    assert_eq!(house.world.act(|tx| retry(tx, &both, id)).unwrap(), both);
+    let told = house.messages(Channel::Slack).remove(0);
+    assert_eq!((told.attempts, told.due_at), (1, house.world.now));
+    // What was delivered is gone.
+    house.settle(id, Ok(()));
+    let refusal = house.world.act(|tx| retry(tx, &only_slack, id)).unwrap_err();
+    assert_eq!(refusal.code, Code::AlertMessageNotFound);
+}
+
+#[test]
 fn delivered_messages_go_and_a_repeat_is_harmless() {
     let mut house = House::new();
     house.value(Metric::DiskUsedPercent, 85.0);
@@ -246,6 +273,13 @@ fn messages_of_a_dead_channel_are_bounded() {
     let all = house.messages(Channel::Slack);
     let dead = all.iter().filter(|message| message.dead_at.is_some()).count();
     assert_eq!((all.len() - dead, dead), (WAITING_MAX, DEAD_KEPT));
+    // One that is tried again takes the place of the oldest that waits.
+    let again = all.iter().rfind(|message| message.dead_at.is_some()).unwrap().id;
+    house.world.act(|tx| retry(tx, &[Channel::Slack], again)).unwrap();
+    let all = house.messages(Channel::Slack);
+    let dead = all.iter().filter(|message| message.dead_at.is_some()).count();
+    assert_eq!((all.len() - dead, dead), (WAITING_MAX, DEAD_KEPT - 1));
+    assert!(all.iter().any(|message| message.id == again && message.dead_at.is_none()));
     // Once a channel is not configured any more, nothing waits for it.
     house.settings = Arc::new(Settings::default());
     house.look();

@@ -4,7 +4,7 @@
 //!
 //! | rule | why |
 //! |---|---|
-//! | A-01 A-02 A-14 | Runs have no spans: a `traceparent` is passed on, nothing is emitted. A canceled run is a row at once. |
+//! | A-01 A-02 A-14 | Runs have no spans: a trace context is passed on, nothing is emitted. A canceled run is a row at once. |
 //! | A-05 | No metric has labels from names; figures by env are answers of the API. |
 //! | A-08 | The failure row is written by the transaction that closes the entry: none, or both. |
 //! | A-15 | Nothing runs, connects or spawns when it is built: duties are functions that `app` starts. |

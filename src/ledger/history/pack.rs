@@ -19,11 +19,16 @@ const TICKS: u32 = HOUR_TICKS as u32;
 const FINE_TICKS: usize = 300 / TICK_SECS as usize;
 const FINE_STEPS: usize = HOUR_TICKS / FINE_TICKS;
 
-/// Packs the next series of the earliest hour that is over; true when there is more to do.
+/// Packs the next series of the hour that was begun, or else of the earliest one that is over; true when
+/// there is more to do.
 pub fn pack(tx: &mut Tx<'_>) -> Result<bool, Stop> {
-    let Some(hour) = due_hour(tx, tx.now())? else { return Ok(false) };
     let mut state = rows::state(tx)?;
-    let after = if state.hour == hour { state.after } else { 0 };
+    // An hour that was begun goes on, even where a clock that went back has left an earlier one to be
+    // packed: there is one mark, and without it lengths of time would be added twice.
+    let begun = Some(state.hour).filter(|hour| *hour != 0);
+    let due = if begun.is_some() { begun } else { due_hour(tx, tx.now())? };
+    let Some(hour) = due else { return Ok(false) };
+    let after = if begun.is_some() { state.after } else { 0 };
     let range = hour * TICKS..(hour + 1) * TICKS;
     let ticks = rows::ticks(tx, range.clone(), HOUR_TICKS)?;
     let times = rows::times(tx, range.clone(), HOUR_TICKS)?;

@@ -127,6 +127,46 @@ fn packing_changes_no_answer() {
     assert_eq!(world.ask(rows::first_ticks).unwrap(), [None, None]);
 }
 
+/// Rule 17, through rows: upstream a month was some 86,000 points.
+#[test]
+fn s17_no_window_of_a_month_is_told_in_many_points() {
+    let mut world = world();
+    for n in 0..30 * 48 {
+        tick(&mut world, &[("outbox_due", f64::from(n))], Times::new());
+        world.advance(Span::from_mins(30));
+        pack_all(&mut world);
+    }
+    let now = world.now;
+    for (days, least) in [(1, 40), (3, 100), (7, 160), (14, 150), (30, 170), (400, 4)] {
+        let told =
+            points(&world, "outbox_due", &Window::new(now.minus(Span::from_days(days)), now, now));
+        assert!((least..=201).contains(&told.len()), "{days} days: {} points", told.len());
+    }
+}
+
+/// The mark of an hour that is being packed was lost to an earlier hour, and its runs counted twice.
+#[test]
+fn s35_runs_count_once_when_a_clock_goes_back_while_an_hour_is_packed() {
+    let mut world = world();
+    world.now = START.plus(Span::from_hours(1));
+    let names: Vec<String> = (0..200).map(|n| format!("task-{n:03}")).collect();
+    let lengths: Vec<(&str, &[u64])> = names.iter().map(|name| (name.as_str(), &[7][..])).collect();
+    tick(&mut world, &[], times(&lengths));
+    world.advance(Span::from_hours(2));
+    assert!(world.act(pack).unwrap(), "the first slice of several");
+    world.now = START;
+    tick(&mut world, &[("outbox_due", 1.0)], times(&lengths));
+    world.advance(Span::from_hours(5));
+    pack_all(&mut world);
+    let all = window(0, 90_000, world.now);
+    let found = world.ask(|rows| ask::times(rows, Scope::Task, &names, &all)).unwrap();
+    for (name, buckets) in found {
+        let runs: u64 = buckets.values().map(|latency| latency.run.count()).sum();
+        assert_eq!(runs, 2, "{name}");
+    }
+    assert_eq!(world.ask(rows::first_ticks).unwrap(), [None, None]);
+}
+
 /// Rule 28, through rows: a month of hours merges into the percentiles of all its runs.
 #[test]
 fn s28_percentiles_of_a_window_are_those_of_its_runs() {

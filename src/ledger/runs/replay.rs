@@ -32,7 +32,8 @@ pub fn replay(tx: &mut Tx<'_>, id: RunId, caps: Option<&Caps>) -> Result<Accepte
         concurrency_key: old.concurrency_key,
         parent: old.parent,
         replay_of: Some(id),
-        traceparent: None,
+        // The caller of the old run did not ask for this one.
+        trace: None,
         steps: old.steps,
     };
     let fresh = match caps {

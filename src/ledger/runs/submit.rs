@@ -10,6 +10,7 @@ use crate::model::delivery::{OutboxRow, Purpose, RowState};
 use crate::model::refusal::{Code, Refusal};
 use crate::model::run::{Event, Mirror, Run, Status};
 use crate::model::task::{Delivery, Flush, Task};
+use crate::model::trace::Trace;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::idem::Binding;
 use crate::store::kinds::run::Body;
@@ -38,7 +39,7 @@ pub struct Submit {
     pub concurrency_key: Option<String>,
     pub parent: Option<RunId>,
     pub replay_of: Option<RunId>,
-    pub traceparent: Option<String>,
+    pub trace: Option<Trace>,
     /// Streams that the run goes through, one after another; none means that of its task.
     pub steps: Vec<String>,
 }
@@ -64,7 +65,7 @@ impl Submit {
             concurrency_key: None,
             parent: None,
             replay_of: None,
-            traceparent: None,
+            trace: None,
             steps: Vec::new(),
         }
     }
@@ -252,7 +253,7 @@ pub fn build(tx: &mut Tx<'_>, command: Submit, body: &Body, task: &Task) -> Run 
         shard: None,
         steps: command.steps,
         step: 0,
-        traceparent: command.traceparent,
+        trace: command.trace,
         payload_bytes: body.payload.as_ref().map_or(0, |p| p.len() as u32),
         has_context: body.context.is_some(),
         has_output: false,

@@ -3,6 +3,7 @@
 use crate::base::id::RunId;
 use crate::model::run::{Run, Status};
 use crate::model::stream::Fields;
+use crate::model::trace::Trace;
 use crate::store::fault::Fault;
 use crate::store::kinds::run as run_rows;
 use crate::store::rows::Rows;
@@ -41,8 +42,8 @@ pub fn fields_of(rows: &dyn Rows, run: &Run) -> Result<Fields, Fault> {
     if let Some(metadata) = &run.metadata {
         add("metadata", metadata.clone().into());
     }
-    if let Some(traceparent) = &run.traceparent {
-        add("traceparent", traceparent.clone().into());
+    for (name, value) in run.trace.iter().flat_map(Trace::fields) {
+        add(name, value.into());
     }
     if let Some(context) = body.context {
         add("context", context);

@@ -16,7 +16,7 @@ use crate::store::tx::Tx;
 
 use super::idem::Binding;
 use super::of_age;
-use super::run::{RunRow, from_row, to_row};
+use super::run::{RunRow, RunRowUntil1, from_row, to_row};
 
 #[derive(Encode, Decode)]
 struct BatchRow {
@@ -246,6 +246,14 @@ struct StagedRow(RunRow);
 
 impl Record for StagedRow {
     const KIND: &'static str = "staged run";
+    const MINOR: u8 = 1;
+
+    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<StagedRow, Fault>> {
+        ((major, minor) == (1, 0)).then(|| {
+            let (old, _) = codec::decode_body::<RunRowUntil1>(StagedRow::KIND, body)?;
+            Ok(StagedRow(old.into()))
+        })
+    }
 }
 
 fn staged_key(id: RunId) -> Key {

@@ -22,20 +22,36 @@ use crate::store::rows::{Rows, Span, collect, collect_keys, first_key, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
-use super::run::{RunRow, from_row, to_row};
+use super::run::{RunRow, RunRow2, RunRowUntil1, from_row, to_row};
 use super::{count, due};
 
+/// The row as of version 1.0.
 #[derive(Encode, Decode)]
-struct BufferedRow {
-    run: RunRow,
+struct BufferedRow0 {
+    run: RunRowUntil1,
     bytes: u64,
     attempts: u32,
     waits_until: Option<i64>,
     last_error: Option<(String, String)>,
 }
 
+#[derive(Encode, Decode)]
+struct BufferedRow {
+    old: BufferedRow0,
+    /// What its run has since version 1.1.
+    new: RunRow2,
+}
+
 impl Record for BufferedRow {
     const KIND: &'static str = "buffered run";
+    const MINOR: u8 = 1;
+
+    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<BufferedRow, Fault>> {
+        ((major, minor) == (1, 0)).then(|| {
+            let (old, _) = codec::decode_body(BufferedRow::KIND, body)?;
+            Ok(BufferedRow { old, new: RunRow2::default() })
+        })
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -125,8 +141,8 @@ pub fn get(rows: &dyn Rows, id: RunId) -> Result<Option<Entry>, Fault> {
 }
 
 fn read(id: RunId, bytes: &[u8]) -> Result<Entry, Fault> {
-    let row: BufferedRow = codec::decode(bytes)?;
-    let run = Run { buffered: true, ..from_row(id, row.run)? };
+    let BufferedRow { old: row, new } = codec::decode(bytes)?;
+    let run = Run { buffered: true, ..from_row(id, RunRow { old: row.run, new })? };
     Ok(Entry {
         run,
         bytes: row.bytes,
@@ -137,14 +153,15 @@ fn read(id: RunId, bytes: &[u8]) -> Result<Entry, Fault> {
 }
 
 pub fn put(tx: &mut Tx<'_>, entry: &Entry) {
-    let row = BufferedRow {
-        run: to_row(&entry.run),
+    let RunRow { old: run, new } = to_row(&entry.run);
+    let old = BufferedRow0 {
+        run,
         bytes: entry.bytes,
         attempts: entry.attempts,
         waits_until: entry.waits_until.map(|at| at.0),
         last_error: entry.last_error.as_ref().map(|e| (e.code.clone(), e.message.clone())),
     };
-    tx.put(key(entry.run.id), &row);
+    tx.put(key(entry.run.id), &BufferedRow { old, new });
 }
 
 /// Takes an entry out, wherever it stands, and out of the counters.

@@ -17,6 +17,7 @@ mod keep;
 mod schedules;
 mod shards;
 mod streams;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-g";
+const NEWEST: &str = "format-1-h";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -58,6 +59,8 @@ const BATCHES_SINCE: &str = "format-1-e";
 const SCHEDULES_SINCE: &str = "format-1-f";
 /// The first file that holds history, alerts, access control and backups.
 const MONITOR_SINCE: &str = "format-1-g";
+/// The first file in which a run has all of the trace context of its caller.
+const TRACE_SINCE: &str = "format-1-h";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -104,7 +107,7 @@ fn a_run() -> Run {
         shard: Some((id(4), 8)),
         steps: vec!["one".into()],
         step: 1,
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        trace: Some(trace::a_parent()),
         payload_bytes: 9,
         has_context: true,
         has_output: true,
@@ -272,6 +275,7 @@ fn written() -> Memory {
     alerts::write(&mut tx);
     history::write(&mut tx);
     backup::write(&mut tx);
+    trace::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
     memory
@@ -342,6 +346,9 @@ fn golden_rows_of_every_age_are_readable() {
             alerts::check(&memory);
             history::check(&memory);
             backup::check(&memory);
+        }
+        if path.file_name().unwrap() >= TRACE_SINCE {
+            trace::check(&memory);
         }
         ages += 1;
     }

@@ -8,6 +8,7 @@ use crate::base::id::{Id, RunId};
 use crate::base::time::Time;
 use crate::model::run::{Mirror, Run, RunError, Status};
 use crate::model::stream::StreamId;
+use crate::model::trace::Trace;
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
 use crate::store::key::Key;
@@ -58,10 +59,17 @@ struct RunRow0 {
     events: u32,
 }
 
+/// The row as of version 1.1, which rows of the buffer hold too.
 #[derive(Encode, Decode)]
-pub(super) struct RunRow {
+pub(super) struct RunRowUntil1 {
     old: RunRow0,
     new: RunRow1,
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct RunRow {
+    pub(super) old: RunRowUntil1,
+    pub(super) new: RunRow2,
 }
 
 /// What version 1.1 added.
@@ -75,17 +83,37 @@ struct RunRow1 {
     callbacks: u32,
 }
 
+/// What version 1.2 added.
+#[derive(Default, Encode, Decode)]
+pub(super) struct RunRow2 {
+    tracestate: Option<String>,
+}
+
 impl Record for RunRow {
     const KIND: &'static str = "run";
-    const MINOR: u8 = 1;
+    const MINOR: u8 = 2;
 
     fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<RunRow, Fault>> {
-        ((major, minor) == (1, 0)).then(|| {
-            let (old, _) = codec::decode_body::<RunRow0>(RunRow::KIND, body)?;
-            // Before there were series, all attempts were one.
-            let series_at = old.started_at;
-            Ok(RunRow { old, new: RunRow1 { series_at, ..RunRow1::default() } })
-        })
+        let old: Result<RunRowUntil1, Fault> = match (major, minor) {
+            (1, 0) => codec::decode_body::<RunRow0>(RunRow::KIND, body).map(|(old, _)| old.into()),
+            (1, 1) => codec::decode_body(RunRow::KIND, body).map(|(old, _)| old),
+            _ => return None,
+        };
+        Some(old.map(RunRow::from))
+    }
+}
+
+impl From<RunRow0> for RunRowUntil1 {
+    fn from(old: RunRow0) -> RunRowUntil1 {
+        // Before there were series, all attempts were one.
+        let series_at = old.started_at;
+        RunRowUntil1 { old, new: RunRow1 { series_at, ..RunRow1::default() } }
+    }
+}
+
+impl From<RunRowUntil1> for RunRow {
+    fn from(old: RunRowUntil1) -> RunRow {
+        RunRow { old, new: RunRow2::default() }
     }
 }
 
@@ -161,7 +189,7 @@ pub(super) fn to_row(run: &Run) -> RunRow {
         shard: run.shard.map(|(id, index)| (id.0, index)),
         steps: run.steps.clone(),
         step: run.step,
-        traceparent: run.traceparent.clone(),
+        traceparent: run.trace.as_ref().map(|trace| trace.parent.clone()),
         payload_bytes: run.payload_bytes,
         has_context: run.has_context,
         has_output: run.has_output,
@@ -176,10 +204,12 @@ pub(super) fn to_row(run: &Run) -> RunRow {
         series_at: run.series_at.map(|at| at.0),
         callbacks: run.callbacks,
     };
-    RunRow { old, new }
+    let newest = RunRow2 { tracestate: run.trace.as_ref().and_then(|trace| trace.state.clone()) };
+    RunRow { old: RunRowUntil1 { old, new }, new: newest }
 }
 
-pub(super) fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Run, Fault> {
+pub(super) fn from_row(id: RunId, row: RunRow) -> Result<Run, Fault> {
+    let RunRow { old: RunRowUntil1 { old: row, new }, new: newest } = row;
     let error =
         |pair: Option<(String, String)>| pair.map(|(code, message)| RunError { code, message });
     let mirror = [Mirror::Pending, Mirror::Live, Mirror::Failed];
@@ -216,7 +246,7 @@ pub(super) fn from_row(id: RunId, RunRow { old: row, new }: RunRow) -> Result<Ru
         shard: row.shard.map(|(id, index)| (Id(id), index)),
         steps: row.steps,
         step: row.step,
-        traceparent: row.traceparent,
+        trace: row.traceparent.map(|parent| Trace { parent, state: newest.tracestate }),
         payload_bytes: row.payload_bytes,
         has_context: row.has_context,
         has_output: row.has_output,

@@ -13,6 +13,7 @@ use crate::model::delivery::Purpose;
 use crate::model::outcome::{Answer, Case, Hook, Outcome, outcome};
 use crate::model::retry::Trouble;
 use crate::model::signature::sign;
+use crate::model::trace::Trace;
 
 use super::sender::{Outgoing, Sent};
 
@@ -76,9 +77,8 @@ pub fn request(delivery: &Delivery, now: Time) -> Outgoing {
         (HeaderName::from_static("idempotency-key"), id),
         (HeaderName::from_static("tidegate-attempt"), delivery.row.attempts.to_string()),
     ];
-    if let Some(traceparent) = &run.traceparent {
-        headers.push((HeaderName::from_static("traceparent"), traceparent.clone()));
-    }
+    let trace = run.trace.iter().flat_map(Trace::fields);
+    headers.extend(trace.map(|(name, value)| (HeaderName::from_static(name), value.to_owned())));
     Outgoing {
         url: delivery.url.clone(),
         timeout: delivery.timeout,

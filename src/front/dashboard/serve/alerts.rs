@@ -14,8 +14,9 @@ use crate::front::dashboard::alerts::{
 };
 use crate::front::dashboard::parts::{Badge, Tone, When};
 use crate::front::dashboard::text;
-use crate::front::http::alerts::{TestedJson, read_until, send_test, silence_id};
+use crate::front::http::alerts::{TestedJson, read_until, retry_message, send_test};
 use crate::front::http::error::Answer;
+use crate::front::http::outbox::parse_id;
 use crate::front::http::state::Front;
 use crate::model::alert::rule::Rule;
 use crate::model::alert::silence::{SILENCE_MAX, Silence};
@@ -44,6 +45,17 @@ pub async fn test(State(front): State<Front>, Form { mut fields, .. }: Form) -> 
     Ok(html(200, &page))
 }
 
+pub async fn retry(
+    State(front): State<Front>,
+    Path(id): Path<String>,
+    Form { mut fields, back, .. }: Form,
+) -> Answer {
+    let channel = fields.text("channel");
+    fields.end()?;
+    retry_message(&front, channel.as_deref(), &id).await?;
+    Ok(back.or("/alerts#channels"))
+}
+
 pub async fn silence(State(front): State<Front>, Form { mut fields, back, .. }: Form) -> Answer {
     let (rule, subject) = (fields.text("rule"), fields.text("subject"));
     let until = read_until(None, fields.span("for", SILENCE_MAX)?)?;
@@ -61,7 +73,7 @@ pub async fn end_silence(
     Form { fields, back, .. }: Form,
 ) -> Answer {
     fields.end()?;
-    front.appliance.end_silence(silence_id(&id)?).await?;
+    front.appliance.end_silence(parse_id(&id)?).await?;
     Ok(back.or("/alerts#silences"))
 }
 
@@ -86,7 +98,8 @@ fn page(front: &Front) -> Result<AlertsPage, Refusal> {
     })
 }
 
-fn row(alert: &Alert, now: Time) -> AlertRow {
+/// An alert, as pages show it.
+pub fn row(alert: &Alert, now: Time) -> AlertRow {
     let why_not = match (alert.told_at, alert.silenced) {
         (Some(_), _) => "",
         (None, true) => "silenced",
@@ -107,6 +120,7 @@ fn channel_row(view: &ChannelView, now: Time) -> ChannelRow {
     let health = &view.health;
     let failing = health.last_error_at > health.last_success_at;
     let dead = view.dead.iter().rev().take(DEAD_SHOWN).map(|message| DeadMessage {
+        id: message.id.to_string(),
         title: message.draft.title(),
         at: When::maybe(message.dead_at, now),
         error: message.last_error.clone(),

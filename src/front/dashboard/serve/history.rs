@@ -78,7 +78,7 @@ fn asked(front: &Front, mut query: Query) -> Result<Asked, Refusal> {
         return Ok(asked);
     }
     let given = |name: &str, text: Option<String>| {
-        let fields = text.map(|text| (name.to_owned(), text)).into_iter().collect();
+        let fields = text.map(|text| (name.to_owned(), text));
         Query::of(fields).time(name, now)
     };
     let custom = given("from", from)

@@ -1,7 +1,10 @@
 //! `GET /live`: the newest measurement.
 
+use std::cmp::Reverse;
+
 use axum::extract::State as Has;
 
+use super::alerts::row as alert_row;
 use super::history::backlog;
 use super::html;
 use super::look::Look;
@@ -15,6 +18,7 @@ use crate::front::dashboard::parts::Tone;
 use crate::front::dashboard::text;
 use crate::front::http::error::Answer;
 use crate::front::http::state::Front;
+use crate::model::alert::Alert;
 use crate::model::refusal::Refusal;
 use crate::model::sample::{Metric, Sample};
 
@@ -22,6 +26,7 @@ use crate::model::sample::{Metric, Sample};
 const STREAMS_SHOWN: usize = 50;
 const ORGS_SHOWN: usize = 20;
 const EVENTS_SHOWN: usize = 30;
+const ALERTS_SHOWN: usize = 10;
 /// What the chart shows.
 const CHART_OVER: Span = Span::from_hours(1);
 /// An answer from outside, or a row of the outbox, that waits for so long deserves a look.
@@ -43,12 +48,17 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
     let types = front.appliance.workers()?;
     let events = front.appliance.fleet_events(None, EVENTS_SHOWN)?;
     let (streams, streams_more) = streams(&sample);
+    let mut firing: Vec<&Alert> = look.firing.iter().collect();
+    firing.sort_by_key(|alert| Reverse(alert.severity));
+    let firing_more = firing.len().saturating_sub(ALERTS_SHOWN) as u64;
     let failed = sample.failed.iter().map(|(part, why)| format!("Not measured: {part}, {why}."));
     Ok(LivePage {
         shell: look.shell(front, "Live", "/live", "/live".to_owned()),
         measured: measured.unwrap_or_default(),
         failed: failed.collect(),
         runs: runs(&sample),
+        firing: firing.iter().take(ALERTS_SHOWN).map(|alert| alert_row(alert, look.now)).collect(),
+        firing_more,
         cards: types.iter().map(|kind| card(kind, look.now)).collect(),
         chart: backlog(front, &window, "live-backlog")?,
         streams,

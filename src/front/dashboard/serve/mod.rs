@@ -122,6 +122,7 @@ pub const PAGES: &[Page] = &[
     page("/history", || get(history::show)),
     page("/alerts", || get(alerts::show)),
     form("/alerts/test", || post(alerts::test)),
+    form("/alerts/messages/{id}/retry", || post(alerts::retry)),
     form("/alerts/silences", || post(alerts::silence)),
     form("/alerts/silences/{id}/end", || post(alerts::end_silence)),
     page("/docs", || get(docs::show)),

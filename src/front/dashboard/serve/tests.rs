@@ -30,6 +30,7 @@ mod alerts;
 mod batches;
 mod buffer;
 mod streams;
+mod workers;
 
 const HOSTILE: &str = "<b>\"&'";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -44,9 +45,12 @@ struct House {
 
 impl House {
     fn new() -> House {
+        House::at(Arc::new(SystemClock))
+    }
+
+    fn at(clock: Arc<dyn Clock>) -> House {
         let dir = tempfile::tempdir().unwrap();
         let store = open_dir(dir.path(), CACHE_BYTES, Arc::new(|_| {})).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let alerts = alert::Settings { channels: vec![Channel::Slack], ..Default::default() };
         let alerts = Arc::new(alerts);
         let settings = appliance::Settings { alerts, ..appliance::Settings::default() };

@@ -28,11 +28,30 @@ pub const ALERTS: &[Operation] = &[
         notes: &[
             "At once, past the queue and past silences; the answer says what each channel made of it.",
         ],
-        body: Some(shape::<alerts::TestAlerts>),
+        body: Some(shape::<alerts::OfChannel>),
         example: r#"{"channel": "slack"}"#,
         answers: &[(200, "What came of it."), (422, "No such channel is configured.")],
         answer: Some(shape::<alerts::TestsJson>),
         handler: || post(alerts::test),
+        ..PLAIN
+    },
+    Operation {
+        method: "POST",
+        path: "/v1/alerts/messages/{id}/retry",
+        section: "alerts",
+        summary: "Try a message again",
+        notes: &[
+            "A message that a channel gave up goes out at once and has all its attempts anew; one that still waits is due at once.",
+        ],
+        body: Some(shape::<alerts::OfChannel>),
+        example: r#"{"channel": "slack"}"#,
+        answers: &[
+            (200, "The channels that it goes to."),
+            (404, "No channel has such a message."),
+            (422, "No such channel is configured."),
+        ],
+        answer: Some(shape::<alerts::RetriedJson>),
+        handler: || post(alerts::retry),
         ..PLAIN
     },
     Operation {

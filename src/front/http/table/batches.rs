@@ -21,6 +21,7 @@ pub const BATCHES: &[Operation] = &[
             "A batch-level `idempotency_key`, also as the header, makes a repeat answer the same batch for 24 h; 422 for another content, 409 `in_flight` while the batch is being created. Keys of batches and of runs do not meet.",
             "`callback` names a push task: when the last run has ended, one run of it is made with the payload `{\"batch\": {id, org, env, total, counts, created_at, finished_at}}`, in the same transaction. It is delivered, signed and retried like any run.",
             "Nobody waits for synchronous deliveries. Where the burst buffer diverts the env the batch waits there, whole; the gate counts it as one call.",
+            "A trace context of the request is that of every run.",
         ],
         body: Some(shape::<batches_create::CreateBatch>),
         example: r#"{"items": [{"task": "resize", "payload": {"image": "cat.jpg"}}, {"task": "resize", "payload": {"image": "dog.jpg"}}], "callback": {"task": "gallery"}}"#,

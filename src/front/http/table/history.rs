@@ -11,6 +11,9 @@ const FROM: (&str, &str, &str) =
 const TO: (&str, &str, &str) = ("to", "time or length", "Its end, excluded; now unless given.");
 const WINDOW: [(&str, &str, &str); 2] = [FROM, TO];
 
+/// What a list is.
+const NAMES: &str = r"names between commas, repeatable; a comma within a name is `\,`";
+
 const BUCKETS: &str = "Buckets are the smallest of 30, 60, 300, 600, 900, 1800, 3600, 7200, 14400, 43200 and 86400 s that make at most about 200 points of the window; windows that began more than 7 days ago have buckets of 300 s at least.";
 
 pub const HISTORY: &[Operation] = &[
@@ -22,7 +25,7 @@ pub const HISTORY: &[Operation] = &[
             "A name is a metric, as in `outbox_due`, or a metric and what it is of, as in `stream_length:resize`. A name that was never measured has no points.",
             BUCKETS,
         ],
-        query: &[("names", "names between commas", "At most 100."), FROM, TO],
+        query: &[("names", NAMES, "At most 100."), FROM, TO],
         answers: &[(200, "Means by bucket.")],
         answer: Some(shape::<history::MetricsJson>),
         handler: || get(history::metrics),
@@ -54,12 +57,12 @@ pub const HISTORY: &[Operation] = &[
         query: &[
             (
                 "streams",
-                "names between commas",
+                NAMES,
                 "Streams that runs were pulled from; `*` for the first hundred. All streams unless anything is given.",
             ),
-            ("tasks", "names between commas", "Or tasks."),
-            ("orgs", "names between commas", "Or orgs."),
-            ("envs", "names between commas", "Or envs, as `org/env`."),
+            ("tasks", NAMES, "Or tasks."),
+            ("orgs", NAMES, "Or orgs."),
+            ("envs", NAMES, "Or envs, as `org/env`."),
             FROM,
             TO,
         ],

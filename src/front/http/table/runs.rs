@@ -17,6 +17,7 @@ pub const RUNS: &[Operation] = &[
         notes: &[
             "The answer comes after the run is on disk. An idempotency key, in the body or as the header `Idempotency-Key`, makes a repeated request harmless for 24 h.",
             "For a task with `flush: sync` the answer waits for the first delivery, at most the setting `push.sync_budget`, 10 s unless set; `Prefer: respond-async` answers 202 at once. When that delivery does not succeed the answer is 502 `flush_failed`: the run is kept and retried, and the same request with `retry_token` goes on with it.",
+            "A trace context (W3C `traceparent`, and `tracestate` of at most 512 characters and 32 members) goes on to whoever works: as headers to an agent, as fields of the entry to a worker. What breaks the standard is dropped and the run is taken.",
         ],
         query: &[],
         body: Some(shape::<runs_create::CreateRun>),

@@ -166,10 +166,18 @@ fn says_no_itself(path: &str) -> bool {
     path == "/setup"
 }
 
+/// Upstream the posts that clean up, drop work and forget workers were open to everybody.
 #[tokio::test]
-async fn every_route_is_closed_to_strangers() {
+async fn s32_every_route_is_closed_to_strangers() {
     let house = House::new();
     house.of_role(Role::Admin).await;
+    let admin = ["cleanup", "reclaim-dead-consumers", "forget-worker", "backup", "compact"];
+    for route in admin.map(|word| format!("/v1/admin/{word}")) {
+        let found =
+            routes().into_iter().find(|(method, path, ..)| (*method, path) == ("POST", &route));
+        let (.., needs, _) = found.unwrap_or_else(|| panic!("no route {route}"));
+        assert!(needs != Needs::Nothing && !Role::Viewer.may(needs), "{route}");
+    }
     for (method, path, needs, _) in routes() {
         for token in [None, Some("tidegate_wrong"), Some("")] {
             let status = house.send(method, &path, token, None).await.status();

@@ -144,8 +144,8 @@ fn b28_a_damaged_head_is_never_another_run() {
 fn b29_a_replay_without_a_trace_has_none() {
     let mut world = World::with(push_task("work"));
     let id = world.accept("work");
-    assert_eq!(world.run(id).traceparent, None);
-    assert_eq!(world.act(|tx| replay(tx, id, None)).unwrap().receipt.run.traceparent, None);
+    assert_eq!(world.run(id).trace, None);
+    assert_eq!(world.act(|tx| replay(tx, id, None)).unwrap().receipt.run.trace, None);
 }
 
 /// Upstream answered "busy", so callers came again until they gave up.

@@ -25,6 +25,21 @@ async fn s32_firing_alerts_are_shown_escaped() {
 }
 
 #[tokio::test]
+async fn live_shows_what_fires_in_a_panel_of_its_own() {
+    let panel = |page: String| {
+        let from = page.split("id=\"live-alerts\"").nth(1).expect("there is the panel");
+        from.split("</section>").next().unwrap_or_default().to_owned()
+    };
+    let calm = panel(House::new().page("/live").await.1);
+    assert!(calm.contains("Nothing fires.") && calm.contains("href=\"/alerts\""), "{calm}");
+    // It is one of the parts that a measurement brings up to date.
+    assert!(calm.starts_with(" data-live"), "{calm}");
+    let burning = panel(burning().await.page("/live").await.1);
+    assert!(burning.contains("endpoint-disabled") && !burning.contains("Nothing"), "{burning}");
+    assert!(!burning.contains(HOSTILE), "{burning}");
+}
+
+#[tokio::test]
 async fn silences_come_and_go_by_form() {
     let house = House::new();
     let answer = house

@@ -1,13 +1,14 @@
 //! The pages of streams.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{HOSTILE, House};
 use crate::appliance::fleet::Beat;
 use crate::appliance::requests::Command;
 use crate::appliance::requests::command::{Add, Expiry, ReadGroup, SetIf};
-use crate::base::time::Time;
+use crate::base::time::{Clock, Span, SystemClock, Time};
+use crate::model::sample::{Metric, Sample};
 use crate::model::stream::{Fields, GroupStart, KeyName, NewId, Start, StreamId};
 
 #[tokio::test]
@@ -119,4 +120,32 @@ async fn workers_are_shown_by_type() {
     house.appliance.fleet_tick(Time(0)).await.unwrap();
     let (_, page) = house.page("/workers").await;
     assert!(page.contains("scaled down, last seen alive"), "{page}");
+}
+
+#[tokio::test]
+async fn history_of_a_stream_with_a_comma_can_be_asked() {
+    let house = House::new();
+    let mut sample =
+        Sample { at: SystemClock.now().minus(Span::from_mins(1)), ..Sample::default() };
+    sample.put(Metric::StreamLength, "a,b", 7.0);
+    sample.put(Metric::StreamLength, "c", 8.0);
+    house.appliance.history_tick(&sample).await.unwrap();
+    let told = async |names: &str| {
+        let path = format!("/v1/history/metrics?from=1h&{names}");
+        let found = house.api("GET", &path, Value::Null).await;
+        let point = |points: &Value| points[0][1].as_f64();
+        let series = found["series"].as_object().cloned().unwrap_or_default();
+        series.iter().map(|(name, points)| (name.clone(), point(points))).collect::<Vec<_>>()
+    };
+    let both =
+        [("stream_length:a,b".to_owned(), Some(7.0)), ("stream_length:c".to_owned(), Some(8.0))];
+    for names in [
+        r"names=stream_length:a%5C,b&names=stream_length:c",
+        r"names=stream_length:a%5C%2Cb,stream_length:c",
+    ] {
+        assert_eq!(told(names).await, both, "{names}");
+    }
+    let split = house.api("GET", "/v1/history/metrics?names=stream_length:a,b", Value::Null).await;
+    let message = split["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`b`") && message.contains(r"`\,`"), "{message}");
 }
