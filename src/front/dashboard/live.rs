@@ -18,7 +18,10 @@ pub struct LivePage {
     /// What could not be measured, and why.
     pub failed: Vec<String>,
     pub runs: Vec<Figure>,
+    /// Those that ask for attention first.
     pub cards: Vec<WorkerCard>,
+    /// Types that are not shown.
+    pub cards_more: u64,
     /// Lengths of the longest streams over the last hour.
     pub chart: Chart,
     pub streams: Vec<StreamRow>,

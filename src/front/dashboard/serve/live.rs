@@ -5,7 +5,7 @@ use axum::extract::State as Has;
 use super::history::backlog;
 use super::html;
 use super::look::Look;
-use super::workers::{card, event_row};
+use super::workers::{by_need, card, event_row};
 use crate::base::time::Span;
 use crate::front::dashboard::chart::Unit;
 use crate::front::dashboard::history::Figure;
@@ -19,6 +19,8 @@ use crate::model::refusal::Refusal;
 use crate::model::sample::{Metric, Sample};
 
 /// Rows of each table.
+/// Types of workers.
+const CARDS_SHOWN: usize = 30;
 const STREAMS_SHOWN: usize = 50;
 const ORGS_SHOWN: usize = 20;
 const EVENTS_SHOWN: usize = 30;
@@ -40,7 +42,7 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
     let measured = newest.as_ref().map(|sample| text::relative(sample.at, look.now));
     let sample = newest.unwrap_or_default();
     let window = front.appliance.window(Some(look.now.minus(CHART_OVER)), None)?;
-    let types = front.appliance.workers()?;
+    let types = by_need(front.appliance.workers()?);
     let events = front.appliance.fleet_events(None, EVENTS_SHOWN)?;
     let (streams, streams_more) = streams(&sample);
     let failed = sample.failed.iter().map(|(part, why)| format!("Not measured: {part}, {why}."));
@@ -49,7 +51,8 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
         measured: measured.unwrap_or_default(),
         failed: failed.collect(),
         runs: runs(&sample),
-        cards: types.iter().map(|kind| card(kind, look.now)).collect(),
+        cards: types.iter().take(CARDS_SHOWN).map(|kind| card(kind, look.now)).collect(),
+        cards_more: types.len().saturating_sub(CARDS_SHOWN) as u64,
         chart: backlog(front, &window, "live-backlog")?,
         streams,
         streams_more,
