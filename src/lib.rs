@@ -52,11 +52,12 @@
 //!                    zone, words), schedule (windows, rounds, orgs), retention (its ages and
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
-//!                    moment), alert (rule, reading: what is breached, machine: who is told what),
-//!                    history (windows and their buckets), setting (one in effect), histogram (lengths
-//!                    of time that can be merged), trace (a caller's, passed on), refusal (every
-//!                    expected no)
-//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
+//!                    moment), alert (rule, reading: what is breached, machine: who is told what,
+//!                    said and advice: in which words), history (windows and their buckets), setting
+//!                    (one in effect), histogram (lengths of time that can be merged), trace (a
+//!                    caller's, passed on), refusal (every expected no)
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, human (as people read
+//!                    numbers), latest (how long things took lately), patterns, json
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.

@@ -25,7 +25,9 @@
     const home = active && active.closest("[id]");
     const place = home ? [home, ...home.querySelectorAll(focusable)].indexOf(active) : -1;
     const boxes = [...old.querySelectorAll(".scroll, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
+    const [left, top] = [old.scrollLeft, old.scrollTop];
     old.replaceWith(fresh);
+    [fresh.scrollLeft, fresh.scrollTop] = [left, top];
     [...fresh.querySelectorAll(".scroll, pre")].forEach((box, at) => {
       if (boxes[at]) [box.scrollLeft, box.scrollTop] = boxes[at];
     });
@@ -55,13 +57,39 @@
     failing = bad;
   }
 
+  const clock = () => new Date().toISOString().slice(11, 19) + " UTC";
+  let shownAt = "", lostAt = "", ended = false;
+
+  // A bar that stays in sight: nobody takes what is shown for how it is.
+  function mark(text) {
+    const bar = byId("stale");
+    if (!text) { lostAt = ""; if (bar) bar.remove(); return; }
+    const line = bar || document.createElement("p");
+    line.id = line.className = "stale";
+    line.textContent = text;
+    if (!bar) byId("main").prepend(line);
+  }
+
+  function signedOut() {
+    ended = true;
+    running = false;
+    if (stream) stream.close();
+    say("Signed out", true);
+    mark(`Signed out. What is shown is of ${shownAt} or before: `);
+    const link = document.createElement("a");
+    link.href = location.href;
+    link.textContent = "sign in again";
+    byId("stale").append(link);
+  }
+
   async function refresh() {
     if (running) { again = true; return; }
     running = true;
-    const clock = () => new Date().toISOString().slice(11, 19) + " UTC";
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
       if (!answer.ok) throw new Error("status " + answer.status);
+      // Another page in place of this one: the session is over.
+      if (new URL(answer.url).pathname !== location.pathname) { signedOut(); return; }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       let waiting = false;
       for (const old of document.querySelectorAll("[data-live][id]")) {
@@ -71,9 +99,16 @@
         else carry(old, document.adoptNode(fresh));
       }
       again = again || (waiting && restless());
-      say("Updated " + clock(), false);
+      // What is held is old, and a selection may be forgotten for hours.
+      say("Updated " + clock() + (waiting ? ", but for what is selected or filled in" : ""), false);
+      mark("");
+      shownAt = clock();
+      // Refused while the appliance started, a stream does not come back by itself.
+      if (mode === "live" && stream && stream.readyState === EventSource.CLOSED) listen();
     } catch {
       say("Not reachable, tried " + clock(), true);
+      lostAt = lostAt || clock();
+      mark(`Not reachable since ${lostAt}. What is shown is of ${shownAt} or before.`);
     }
     fetchedAt = Date.now();
     running = false;
@@ -83,7 +118,7 @@
   // The next fetch: soon after a change, else by the chosen period; never more than one a second.
   function plan() {
     clearTimeout(timer);
-    if (document.hidden || mode === "0") return;
+    if (document.hidden || mode === "0" || ended) return;
     const period = mode === "live" ? (polling || failing ? 5 : 30) : Number(mode);
     const wait = again ? 1000 : period * 1000;
     timer = setTimeout(() => { again = false; refresh(); }, Math.max(0, fetchedAt + wait - Date.now()));
@@ -92,7 +127,7 @@
   function listen() {
     if (stream) stream.close();
     stream = null;
-    if (document.hidden || mode !== "live") return;
+    if (document.hidden || mode !== "live" || ended) return;
     stream = new EventSource("/v1/live");
     const changed = () => { again = true; if (!running) plan(); };
     stream.addEventListener("changed", changed);
@@ -108,6 +143,7 @@
     chooser.value = mode;
     if (chooser.value !== mode) chooser.value = mode = "live";
     fetchedAt = Date.now();
+    shownAt = clock();
     const restart = () => { again = !document.hidden; listen(); plan(); };
     chooser.addEventListener("change", () => {
       mode = chooser.value;
@@ -147,6 +183,13 @@
     byId("updated-aloud").textContent = text;
     setTimeout(() => { delete button.dataset.said; }, 1500);
   });
+
+  // Where there is little room, the current page or tab is scrolled into sight.
+  for (const one of document.querySelectorAll("nav a[aria-current]")) {
+    const [box, place] = [one.parentElement, one.getBoundingClientRect()];
+    const hidden = place.right - box.getBoundingClientRect().right;
+    if (hidden > 0) box.scrollLeft += hidden + place.width;
+  }
 
   if (document.body.hasAttribute("data-refresh")) start();
 })();

@@ -87,11 +87,14 @@ impl Reloader {
     }
 }
 
-/// The channels of alerts; messages name this server by its address unless the configuration does.
+/// The channels of alerts; messages name this server by its address, and link to it, unless the
+/// configuration says otherwise.
 pub(super) fn channel_settings(settings: &Settings, http: &str) -> channels::Settings {
     let mut wanted = settings.alerts.channels.clone();
-    if wanted.server.is_empty() {
-        wanted.server = http.to_owned();
+    for own in [&mut wanted.server, &mut wanted.url] {
+        if own.is_empty() {
+            http.clone_into(own);
+        }
     }
     wanted
 }

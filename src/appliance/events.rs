@@ -5,10 +5,13 @@ use crate::base::id::Id;
 use crate::base::time::Time;
 use crate::model::alert::Line;
 use crate::model::refusal::Refusal;
-use crate::model::worker::FleetEvent;
+use crate::model::worker::{EventKind, FleetEvent};
 use crate::store::kinds::{alert_message, worker};
 
 use super::{Appliance, unreadable};
+
+/// The kind of lines of alerts.
+const ALERT: &str = "alert";
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,10 +29,18 @@ impl Event {
         }
     }
 
+    /// All that [`Event::kind`] says.
+    pub const KINDS: [&'static str; 4] = [
+        EventKind::ScaleUp.as_str(),
+        EventKind::ScaleDown.as_str(),
+        EventKind::Crash.as_str(),
+        ALERT,
+    ];
+
     pub fn kind(&self) -> &'static str {
         match self {
             Event::Fleet(event) => event.kind.as_str(),
-            Event::Alert(_) => "alert",
+            Event::Alert(_) => ALERT,
         }
     }
 

@@ -25,8 +25,8 @@ pub const WINDOW_DEFAULT: Span = Span::from_hours(24);
 /// Streams and tasks that a summary names.
 pub const PEAKS_MAX: usize = 10;
 pub const VOLUMES_MAX: usize = 20;
-/// Series among which they are looked for.
-const LOOKED_AT_MAX: usize = 300;
+/// Series among which the highest are looked for.
+pub const LOOKED_AT_MAX: usize = 1_000;
 /// Events of the fleet that a summary looks at.
 const EVENTS_MAX: usize = 20_000;
 const EVENTS_AT_ONCE: usize = 1_000;
@@ -132,6 +132,24 @@ impl Appliance {
         let more = found.len() > SERIES_MAX;
         found.truncate(SERIES_MAX);
         Ok((found, more))
+    }
+
+    /// The series of a metric with the highest values in a window, the highest first, among the first
+    /// [`LOOKED_AT_MAX`]; none that is never above zero.
+    pub fn history_highest(
+        &self,
+        metric: Metric,
+        window: &Window,
+        most: usize,
+    ) -> Result<Vec<(Series, Vec<Point>)>, Refusal> {
+        let view = self.snapshot()?;
+        let mut peaks = ask::peaks(&view, metric, window, LOOKED_AT_MAX).map_err(unreadable)?;
+        peaks.truncate(most);
+        let wanted: Vec<Series> =
+            peaks.into_iter().map(|(subject, _)| Series::new(metric, subject)).collect();
+        let mut found = ask::values(&view, &wanted, window).map_err(unreadable)?;
+        let points = |series: Series| found.remove(&series).map(|points| (series, points));
+        Ok(wanted.into_iter().filter_map(points).collect())
     }
 
     /// Names of a scope that have lengths of time.

@@ -53,9 +53,12 @@ impl Appliance {
     pub fn sample(&self, pulse: &Pulse) -> Sample {
         let mut sample = Sample { at: self.now(), ..Sample::default() };
         let rates = pulse.rates(sample.at);
-        sample.put(Metric::CreatedPerSecond, "", rates.created);
-        sample.put(Metric::FinishedPerSecond, "", rates.finished);
-        sample.put(Metric::FailedPerSecond, "", rates.failed);
+        // Just after a start there is nothing to compare with, and 0 would be a lie.
+        if rates.over_s > 0.0 {
+            sample.put(Metric::CreatedPerSecond, "", rates.created);
+            sample.put(Metric::FinishedPerSecond, "", rates.finished);
+            sample.put(Metric::FailedPerSecond, "", rates.failed);
+        }
         self.measure(&QUICK, &mut sample);
         if let Err(refusal) = parts::streams(self, &pulse.streams, &mut sample) {
             sample.failed.push(("streams".to_owned(), refusal.message));

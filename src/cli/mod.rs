@@ -100,7 +100,11 @@ impl Common {
             written.origins.note("server.data_dir", Origin::Flag);
             written.server.data_dir = Some(data_dir.clone());
         }
-        written.check()
+        let origins = written.origins.clone();
+        written.check().map_err(|bad| {
+            let place = origins.place(&bad.key, self.config.as_deref());
+            BadSetting { message: bad.message + &place, ..bad }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `tidegate serve`: the appliance until TERM or INT; a second signal ends it at once.
 
 use std::convert::Infallible;
+use std::io::IsTerminal;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,7 +60,9 @@ impl Log {
 /// Lines go to standard error; `TIDEGATE_LOG` filters them, for example `debug`.
 pub fn start_log(json: bool) -> Log {
     let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // Colours are for people, not for files.
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours);
     // Journald has its own times; without a terminal it is most likely there.
     macro_rules! start {
         ($log:expr) => {{

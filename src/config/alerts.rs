@@ -38,6 +38,9 @@ pub struct WrittenAlerts {
     pub history: Option<Span>,
     /// Stands in every message; the address of HTTP unless given.
     pub server: Option<String>,
+    /// Where people reach the pages: links of messages begin with it. The address of HTTP unless
+    /// given.
+    pub url: Option<String>,
     pub rules: Vec<rule::Written>,
     pub maintenance: Vec<WrittenWindow>,
     pub slack: WrittenSlack,
@@ -150,6 +153,7 @@ impl WrittenAlerts {
         if server.len() > SERVER_BYTES_MAX {
             return Err(bad("alerts.server", format!("at most {SERVER_BYTES_MAX} bytes")));
         }
+        let url = self.url.map_or(Ok(String::new()), |url| pages_url(&url))?;
         let mut hosts = Vec::new();
         let slack = self.slack.check(&mut hosts)?;
         let webhook = self.webhook.check(&mut hosts)?;
@@ -167,9 +171,24 @@ impl WrittenAlerts {
                 maintenance,
                 channels: on,
             },
-            channels: channels::Settings { slack, webhook, mail, hosts, ca_file, server },
+            channels: channels::Settings { slack, webhook, mail, hosts, ca_file, server, url },
         })
     }
+}
+
+/// Checks the address of the pages; paths are put behind it.
+fn pages_url(text: &str) -> Result<String, BadSetting> {
+    let wrong = |why: &str| {
+        bad("alerts.url", format!("expected such as `https://tidegate.example`: {why}"))
+    };
+    let url = Url::parse(text).map_err(|why| wrong(&why.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(wrong("it is no address of pages"));
+    }
+    if url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
+        return Err(wrong("nothing but scheme, host, port and path"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Checks a URL that the operator names: its host may be private, and is added to `hosts`.
@@ -223,7 +242,13 @@ fn mailbox(key: &str, text: &str) -> Result<Mailbox, BadSetting> {
 impl WrittenMail {
     fn check(self) -> Result<Option<MailSettings>, BadSetting> {
         let Some(host) = self.host else {
-            let others = self.from.is_some() || !self.to.is_empty() || self.user.is_some();
+            let others = self.from.is_some()
+                || !self.to.is_empty()
+                || self.user.is_some()
+                || self.port.is_some()
+                || self.tls.is_some()
+                || self.ca_file.is_some()
+                || self.password_file.is_some();
             return match others {
                 true => Err(bad("alerts.mail.host", "it is required for mail")),
                 false => Ok(None),

@@ -63,6 +63,7 @@ impl Settings {
         rows.put("alerts.debounce", settings.debounce);
         rows.put("alerts.history", settings.history);
         rows.put("alerts.server", &channels.server);
+        rows.put("alerts.url", &channels.url);
         let own = settings.rules.iter().filter(|rule| !rule.built_in);
         let own = own.map(|rule| rule.name.clone());
         let off = settings.rules.off().iter().map(|name| format!("{name} (off)"));

@@ -46,9 +46,24 @@ pub fn load(
             path if path == "." => place,
             path => path,
         };
-        BadSetting { key, message: error.inner().message().to_owned() }
+        let message = error.inner().message();
+        let message = format!("{}{}", in_words(message), origins.place(&key, file));
+        BadSetting { key, message }
     })?;
     Ok(Written { origins, ..written })
+}
+
+/// What a reader of Rust's types would say, for others.
+fn in_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("expected f64", "expected a number"),
+        ("expected u16", "expected a whole number up to 65535"),
+        ("expected u32", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected a sequence", "expected a list such as `[\"a\", \"b\"]`"),
+    ];
+    let found = WORDS.iter().find(|(said, _)| message.ends_with(said));
+    found.map_or(message.to_owned(), |(said, words)| message.replace(said, words))
 }
 
 fn read(path: &Path) -> Result<Table, BadSetting> {
@@ -189,6 +204,18 @@ mod tests {
             ("[[alerts.rules]]\nmetric = 'x'".to_owned(), "`alerts.rules[0].name`"),
             ("[[alerts.maintenance]]\ncron = 'x'".to_owned(), "`alerts.maintenance[0].cron`"),
             ("[alerts]\ngrace = '2h'".to_owned(), "`alerts.grace`: expected 0s to 1h"),
+            (format!("{rule}duration = 'x'"), "t.toml`"),
+            ("[alerts.mail]\nport = 70000".to_owned(), "expected a whole number up to 65535, in `"),
+            ("[alerts.mail]\nport = 25".to_owned(), "`alerts.mail.host`: it is required"),
+            (
+                "[[alerts.rules]]\nname = 'disk-fill'\nenabled = false".to_owned(),
+                "no rule that comes with Tidegate has this name",
+            ),
+            (
+                "[[alerts.rules]]\nname = 'r'\nmetric = 'stream_lag'\nthreshold = 1".to_owned(),
+                "`alerts.rules.r.stream`",
+            ),
+            ("[alerts]\nurl = 'tidegate.example'".to_owned(), "`alerts.url`: expected such as"),
         ] {
             std::fs::write(&file, &text).unwrap();
             let read = load(Some(&file), env(&[])).and_then(Written::check);

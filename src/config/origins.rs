@@ -1,6 +1,7 @@
 //! Where each setting came from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use toml::{Table, Value};
 
@@ -31,6 +32,23 @@ impl Origins {
 
     pub fn note(&mut self, key: &str, origin: Origin) {
         self.0.insert(key.to_owned(), origin);
+    }
+
+    /// Where a bad setting is to be mended: an end for its message, empty where that is not known. The
+    /// key may be of a part of what was set, such as of one rule of a list.
+    pub fn place(&self, key: &str, file: Option<&Path>) -> String {
+        let mut key = key;
+        loop {
+            match (self.of(key), key.rfind(['.', '['])) {
+                (Origin::File, _) => {
+                    return file.map_or(String::new(), |file| format!(", in `{}`", file.display()));
+                }
+                (Origin::Environment, _) => return ", from the environment".to_owned(),
+                (Origin::Flag, _) => return ", from a flag".to_owned(),
+                (Origin::Default, Some(at)) => key = &key[..at],
+                (Origin::Default, None) => return String::new(),
+            }
+        }
     }
 
     /// Where the value of a key came from; a secret may have come as the name of its file.

@@ -1,11 +1,16 @@
 //! What the writer measures of itself: for pages and `/metrics`, never for decisions.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How many of the latest commits the percentiles look at.
+use crate::base::latest::Latest;
+use crate::base::time::{Span, monotonic_micros};
+
+/// How many of the latest commits the percentiles look at, and how old they may be: an idle night must
+/// not keep the slow commits of an evening.
 const COMMITS_KEPT: usize = 1_024;
+const COMMITS_AGE: Span = Span::from_mins(10);
 
 /// Counters and the latest commit times of one writer.
 #[derive(Debug, Default)]
@@ -18,15 +23,7 @@ pub struct Gauges {
     pub parked: AtomicUsize,
     /// Microseconds of the latest commit.
     latest_commit: AtomicU64,
-    recent: Mutex<Recent>,
-}
-
-#[derive(Debug, Default)]
-struct Recent {
-    /// Microseconds of the latest commits, in a ring.
-    micros: Vec<u32>,
-    sizes: Vec<u32>,
-    next: usize,
+    recent: Mutex<Latest<COMMITS_KEPT>>,
 }
 
 /// A look at the writer.
@@ -38,6 +35,7 @@ pub struct WriterFigures {
     pub read_only: bool,
     /// Readers that wait for something to read.
     pub parked: usize,
+    /// Of the latest commits; 0 if there was none for a while, as for the two below.
     pub commit_p50_ms: f64,
     pub commit_p99_ms: f64,
     pub batch_mean: f64,
@@ -48,17 +46,8 @@ impl Gauges {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.commands.fetch_add(commands as u64, Ordering::Relaxed);
         self.latest_commit.store(took.as_micros() as u64, Ordering::Relaxed);
-        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        if recent.micros.len() < COMMITS_KEPT {
-            recent.micros.push(micros);
-            recent.sizes.push(commands as u32);
-        } else {
-            let at = recent.next;
-            recent.micros[at] = micros;
-            recent.sizes[at] = commands as u32;
-        }
-        recent.next = (recent.next + 1) % COMMITS_KEPT;
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.put(monotonic_micros(), took, commands);
     }
 
     /// How long the latest commit took, from taking its commands to releasing their answers.
@@ -67,23 +56,17 @@ impl Gauges {
     }
 
     pub fn look(&self) -> WriterFigures {
-        let recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut sorted = recent.micros.clone();
-        sorted.sort_unstable();
-        let at = |q: f64| {
-            let index = ((sorted.len().max(1) - 1) as f64 * q).round() as usize;
-            sorted.get(index).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
-        };
-        let total: u64 = recent.sizes.iter().map(|size| u64::from(*size)).sum();
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = recent.figures(monotonic_micros(), COMMITS_AGE);
         WriterFigures {
             commits: self.commits.load(Ordering::Relaxed),
             commands: self.commands.load(Ordering::Relaxed),
             refused_busy: self.refused_busy.load(Ordering::Relaxed),
             read_only: self.read_only.load(Ordering::Relaxed),
             parked: self.parked.load(Ordering::Relaxed),
-            commit_p50_ms: at(0.5),
-            commit_p99_ms: at(0.99),
-            batch_mean: total as f64 / recent.sizes.len().max(1) as f64,
+            commit_p50_ms: of.map_or(0.0, |of| of.p50_ms),
+            commit_p99_ms: of.map_or(0.0, |of| of.p99_ms),
+            batch_mean: of.map_or(0.0, |of| of.size_mean),
         }
     }
 }

@@ -116,6 +116,25 @@ words!(Metric {
     FailedTotal "failed_total",
 });
 
+impl Metric {
+    /// The field of an alert rule that says of which one; `None` where there is only one.
+    pub fn subject_field(self) -> Option<&'static str> {
+        let word = self.as_str();
+        match self {
+            _ if word.starts_with("stream_") => Some("stream"),
+            _ if word.starts_with("worker") => Some("worker"),
+            Metric::Runs
+            | Metric::TaskQueued
+            | Metric::TaskExecuting
+            | Metric::EndpointState
+            | Metric::Connections
+            | Metric::OrgQueued
+            | Metric::OrgExecuting => Some("subject"),
+            _ => None,
+        }
+    }
+}
+
 /// What a value is of. Two parts that are kept apart everywhere but in text, so that a subject may
 /// hold any character (7.24).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

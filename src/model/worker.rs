@@ -144,7 +144,7 @@ impl EventKind {
             .find(|kind| *kind as u8 == number)
     }
 
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             EventKind::ScaleUp => "scale_up",
             EventKind::ScaleDown => "scale_down",
@@ -180,18 +180,28 @@ impl FleetEvent {
         let FleetEvent { worker, consumer, from, to, .. } = self;
         match (self.kind, self.state) {
             (EventKind::Crash, _) => format!("worker `{consumer}` of `{worker}` crashed"),
-            (EventKind::ScaleUp, _) => format!("`{worker}` grew from {from} to {to} workers"),
+            (EventKind::ScaleUp, _) => {
+                format!("`{worker}` grew from {from} to {}", workers(*to))
+            }
             (EventKind::ScaleDown, State::Alive) => {
-                format!("`{worker}` shrank from {from} to {to} workers")
+                format!("`{worker}` shrank from {from} to {}", workers(*to))
             }
             (EventKind::ScaleDown, State::Crashed) => {
-                format!("the last of {from} workers of `{worker}` crashed")
+                format!("{} of `{worker}` crashed", the_last(*from))
             }
             (EventKind::ScaleDown, State::Stopped) => {
-                format!("the last of {from} workers of `{worker}` stopped")
+                format!("{} of `{worker}` stopped", the_last(*from))
             }
         }
     }
+}
+
+fn workers(count: u32) -> String {
+    if count == 1 { "1 worker".to_owned() } else { format!("{count} workers") }
+}
+
+fn the_last(of: u32) -> String {
+    if of <= 1 { "the only worker".to_owned() } else { format!("the last of {of} workers") }
 }
 
 #[cfg(test)]

@@ -5,33 +5,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::StorageBackend;
 
-use crate::base::time::Stopwatch;
+use crate::base::latest::Latest;
+use crate::base::time::{Span, Stopwatch, monotonic_micros};
 
 /// Latest syncs that are looked at.
 const KEPT: usize = 512;
+/// How old they may be.
+const AGE: Span = Span::from_mins(10);
 
-/// Microseconds of the latest syncs, in a ring.
+/// The latest syncs.
 #[derive(Debug, Default)]
-pub(super) struct Syncs(Mutex<(Vec<u32>, usize)>);
+pub(super) struct Syncs(Mutex<Latest<KEPT>>);
 
 impl Syncs {
     fn took(&self, watch: Stopwatch) {
-        let micros = u32::try_from(watch.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let (latest, next) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.len() < KEPT {
-            latest.push(micros);
-        } else {
-            latest[*next] = micros;
-        }
-        *next = (*next + 1) % KEPT;
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.put(monotonic_micros(), watch.elapsed(), 1);
     }
 
-    /// `None` before the first.
+    /// `None` before the first, and when there was none for a while.
     pub fn p99_ms(&self) -> Option<f64> {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
-        latest.sort_unstable();
-        let last = latest.len().checked_sub(1)?;
-        Some(f64::from(latest[(last as f64 * 0.99).round() as usize]) / 1_000.0)
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.figures(monotonic_micros(), AGE).map(|of| of.p99_ms)
     }
 }
 

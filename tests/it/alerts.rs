@@ -297,7 +297,7 @@ async fn s29_mail_goes_over_starttls_with_a_login_and_is_tried_again() {
     assert_eq!(mail["subject"], "[Tidegate] warning: delayed-runs: delayed");
     let text = mail["text"].as_str().unwrap();
     assert!(
-        text.contains("`runs` of `delayed` is 1, above 0") && text.contains("test house"),
+        text.contains("runs that are `delayed`: 1, above 0") && text.contains("test house"),
         "{text}"
     );
     let shown = world.until("/v1/alerts", |all| all["channels"][1]["sent"] == 1).await;

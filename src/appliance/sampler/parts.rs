@@ -48,9 +48,16 @@ pub fn overview(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusa
     sample.put(Metric::OutboxLeased, "", outbox.leased as f64);
     sample.put(Metric::OutboxDead, "", outbox.dead as f64);
     sample.put(Metric::OutboxOldestSeconds, "", age_seconds(sample.at, outbox.oldest_due));
-    sample.put(Metric::CommitP50Ms, "", overview.writer.commit_p50_ms);
-    sample.put(Metric::CommitP99Ms, "", overview.writer.commit_p99_ms);
-    sample.put(Metric::BatchMean, "", overview.writer.batch_mean);
+    let writer = &overview.writer;
+    let of_commits = [
+        (Metric::CommitP50Ms, writer.commit_p50_ms),
+        (Metric::CommitP99Ms, writer.commit_p99_ms),
+        (Metric::BatchMean, writer.batch_mean),
+    ];
+    // Without commits there is nothing to tell.
+    for (metric, value) in of_commits.into_iter().filter(|(_, value)| *value > 0.0) {
+        sample.put(metric, "", value);
+    }
     if let Some(ms) = appliance.handle.sync_p99_ms() {
         sample.put(Metric::SyncP99Ms, "", ms);
     }

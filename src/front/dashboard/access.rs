@@ -16,7 +16,7 @@ pub struct LoginPage {
     /// Where to go once signed in.
     pub back: String,
     pub error: String,
-    /// Nobody can sign in: there are only tokens.
+    /// Nobody can sign in.
     pub no_users: bool,
 }
 

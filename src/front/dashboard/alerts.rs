@@ -13,6 +13,8 @@ use super::text;
 pub struct AlertsPage {
     pub shell: Shell,
     pub firing: Vec<AlertRow>,
+    /// Rules with more alerts than are shown.
+    pub firing_more: Vec<(String, u64)>,
     /// Breached, but not for long enough, or too soon after the last message.
     pub pending: Vec<AlertRow>,
     pub channels: Vec<ChannelRow>,
@@ -35,6 +37,10 @@ pub struct AlertRow {
     pub subject: String,
     /// A sentence; names in it stand in backticks.
     pub detail: String,
+    /// The value now, where that differs; empty where it does not or is not known.
+    pub current: String,
+    /// The subject as a silence has it.
+    pub pattern: String,
     pub since: When,
     pub told: When,
     /// Why nobody was told; empty when somebody was.
@@ -79,6 +85,7 @@ pub struct TestRow {
 /// A silence that is in force or to come.
 #[derive(Clone, Debug, Default)]
 pub struct SilenceRow {
+    /// Empty for a window of the configuration: it cannot be ended here.
     pub id: String,
     pub state: Badge,
     /// What it is for, for example `disk-fills` or `every rule`.

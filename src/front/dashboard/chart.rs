@@ -8,6 +8,7 @@ use askama::filters::HtmlSafe;
 
 use super::parts::Tone;
 use super::text;
+pub use super::unit::Unit;
 use crate::base::time::{Span, Time};
 
 const WIDTH: f64 = 760.0;
@@ -18,49 +19,8 @@ const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;
 /// From this length on times are told with their day.
 const LONG: Span = Span::from_hours(20);
-/// More rows than this are averaged in the table.
+/// More steps than this are gathered into rows of the table.
 const TABLE_ROWS_MAX: usize = 30;
-
-/// What the values of a chart are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unit {
-    #[default]
-    PerSecond,
-    Count,
-    Millis,
-    Bytes,
-    Percent,
-}
-
-impl Unit {
-    /// A value as it is read; a dash for a gap.
-    pub fn show(self, value: f64) -> String {
-        if !value.is_finite() {
-            return text::NOTHING.to_owned();
-        }
-        match self {
-            Unit::Count if value >= 0.0 && value.fract() == 0.0 => text::count(value as u64),
-            // A mean of counts has decimals.
-            Unit::PerSecond | Unit::Count => text::rate(value),
-            Unit::Millis => text::micros((value.max(0.0) * 1_000.0).round() as u64),
-            Unit::Bytes => text::bytes(value.max(0.0).round() as u64),
-            Unit::Percent => format!("{} %", text::rate(value)),
-        }
-    }
-
-    /// What stands behind a name or a value.
-    fn suffix(self) -> &'static str {
-        if self == Unit::PerSecond { "/s" } else { "" }
-    }
-
-    fn axis(self, value: f64) -> String {
-        match self {
-            Unit::PerSecond | Unit::Count | Unit::Percent => axis_label(value),
-            // There is little room beside an axis.
-            Unit::Millis | Unit::Bytes => self.show(value).replace(' ', ""),
-        }
-    }
-}
 
 /// One line: its name and a value per step, oldest first; what is not finite is a gap.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +28,22 @@ pub struct Series {
     pub name: String,
     pub tone: Tone,
     pub values: Vec<f64>,
+    /// The highest within each step, where a value is a mean: a spike must not hide in it. Empty where
+    /// a value is all there is.
+    pub peaks: Vec<f64>,
+}
+
+impl Series {
+    /// The highest of a step.
+    fn peak(&self, at: usize) -> f64 {
+        let value = self.values.get(at).copied().unwrap_or(f64::NAN);
+        self.peaks.get(at).copied().filter(|peak| peak.is_finite()).unwrap_or(value)
+    }
+
+    fn highest(&self) -> f64 {
+        let peaks = (0..self.values.len()).map(|at| self.peak(at));
+        peaks.filter(|peak| peak.is_finite()).fold(f64::NAN, f64::max)
+    }
 }
 
 /// A finished drawing; prints itself as a `<figure>`.
@@ -89,6 +65,10 @@ pub struct Chart {
     pub lines: Vec<Line>,
     pub columns: Vec<Column>,
     pub rows: Vec<Row>,
+    /// There are thin lines of what was highest.
+    pub has_peaks: bool,
+    /// What a row of the table holds, if that is more than one value.
+    pub rows_note: String,
 }
 
 impl HtmlSafe for Chart {}
@@ -105,9 +85,11 @@ pub struct Tick {
 pub struct Line {
     pub name: String,
     pub tone: Tone,
-    /// The latest value, for the legend.
+    /// The last value, for the legend; a dash if nothing was measured at the end.
     pub latest: String,
     pub path: String,
+    /// The same of what was highest; empty for none.
+    pub peaks: String,
 }
 
 /// The hover area of one step.
@@ -152,13 +134,15 @@ impl Chart {
             "no values yet".clone_into(&mut chart.summary);
             return chart;
         }
-        let plane = Plane { steps, top: top_of(series), to, step, unit };
+        let plane = Plane { steps, top: top_of(series, unit), to, step, unit };
         chart.summary = summary(series, unit);
         chart.y_ticks = plane.y_ticks();
         chart.x_ticks = plane.x_ticks();
         chart.lines = series.iter().map(|one| plane.line(one)).collect();
         chart.columns = (0..steps).map(|at| plane.column(at, series)).collect();
         chart.rows = plane.rows(series);
+        chart.has_peaks = chart.lines.iter().any(|line| !line.peaks.is_empty());
+        chart.rows_note = plane.rows_note(chart.has_peaks);
         chart
     }
 
@@ -168,10 +152,18 @@ impl Chart {
     }
 }
 
-/// The highest value, not below 1 so that a quiet half hour does not look busy.
-fn top_of(series: &[Series]) -> f64 {
-    let highest = series.iter().flat_map(|one| &one.values).copied().filter(|v| v.is_finite());
-    nice_top(highest.fold(1.0, f64::max))
+/// The highest value, not below 1 so that a quiet half hour does not look busy; of times in the unit
+/// of their labels, so that these are round.
+fn top_of(series: &[Series], unit: Unit) -> f64 {
+    let highest = series.iter().map(Series::highest).fold(1.0, f64::max);
+    let scale = match (unit, highest) {
+        (Unit::Millis, 1_000.0..=80_000.0) => 1_000.0,
+        (Unit::Millis, 80_000.0..=4_800_000.0) => 60_000.0,
+        (Unit::Millis, 4_800_000.0..=144_000_000.0) => 3_600_000.0,
+        (Unit::Millis, 144_000_000.0..) => 86_400_000.0,
+        _ => 1.0,
+    };
+    nice_top(highest / scale) * scale
 }
 
 /// The next of 1, 2, 4, 6, 8, 10 times a power of ten: quarters of these are short to write.
@@ -184,18 +176,19 @@ fn nice_top(value: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// The last value that is known.
+/// The value at the end. The last step may be too young to have one; further back it would no more
+/// be how things are.
 fn latest(series: &Series) -> f64 {
-    series.values.iter().rev().copied().find(|value| value.is_finite()).unwrap_or(f64::NAN)
+    let mut last = series.values.iter().rev().take(2).copied();
+    last.find(|value| value.is_finite()).unwrap_or(f64::NAN)
 }
 
 fn summary(series: &[Series], unit: Unit) -> String {
     let parts: Vec<String> = series
         .iter()
         .map(|one| {
-            let highest = one.values.iter().copied().fold(0.0, f64::max);
-            let (latest, highest) = (unit.show(latest(one)), unit.show(highest));
-            format!("{} now {latest}, at most {highest}", one.name)
+            let (latest, highest) = (unit.show(latest(one)), unit.show(one.highest()));
+            format!("{}: {latest} at the end, {highest} at most", one.name)
         })
         .collect();
     parts.join("; ")
@@ -259,72 +252,103 @@ impl Plane {
     }
 
     fn line(&self, series: &Series) -> Line {
-        let mut path = String::with_capacity(series.values.len() * 12);
+        let above = |at: usize| series.peak(at) > series.values[at];
+        let peaks = match (0..series.values.len()).any(above) {
+            true => self.path((0..series.values.len()).map(|at| series.peak(at))),
+            false => String::new(),
+        };
+        Line {
+            name: series.name.clone(),
+            tone: series.tone,
+            latest: self.unit.show(latest(series)),
+            path: self.path(series.values.iter().copied()),
+            peaks,
+        }
+    }
+
+    /// A path through values; gaps lift the pen.
+    fn path(&self, values: impl Iterator<Item = f64>) -> String {
+        let mut path = String::new();
+        let mut values = values.enumerate().peekable();
         let mut pen_down = false;
-        for (at, value) in series.values.iter().enumerate() {
+        while let Some((at, value)) = values.next() {
             if !value.is_finite() {
                 pen_down = false;
                 continue;
             }
             path.push(if pen_down { 'L' } else { 'M' });
-            path.push_str(&format!("{:.1} {:.1}", self.x(at), self.y(*value)));
-            let alone = |next: Option<&f64>| next.is_none_or(|next| !next.is_finite());
-            if !pen_down && alone(series.values.get(at + 1)) {
+            path.push_str(&format!("{:.1} {:.1}", self.x(at), self.y(value)));
+            let alone = values.peek().is_none_or(|(_, next)| !next.is_finite());
+            if !pen_down && alone {
                 // Between two gaps a value is a dot.
-                path.push_str("h.1");
+                path.push_str("h2");
             }
             pen_down = true;
         }
-        let latest = self.unit.show(latest(series));
-        Line { name: series.name.clone(), tone: series.tone, latest, path }
+        path
     }
 
     fn column(&self, at: usize, series: &[Series]) -> Column {
         let width = (WIDTH - LEFT - RIGHT) / (self.steps - 1) as f64;
         let left = (self.x(at) - width / 2.0).max(LEFT);
         let right = (self.x(at) + width / 2.0).min(WIDTH - RIGHT);
-        let mut text = self.label(self.time(at), false);
+        let mut text = format!("{} UTC", self.label(self.time(at), false));
         for one in series {
             let value = one.values.get(at).copied().unwrap_or(f64::NAN);
             let (value, suffix) = (self.unit.show(value), self.unit.suffix());
             text.push_str(&format!("\n{}: {value}{suffix}", one.name));
+            if one.peak(at) > one.values.get(at).copied().unwrap_or(f64::NAN) {
+                text.push_str(&format!(", highest {}{suffix}", self.unit.show(one.peak(at))));
+            }
         }
         Column { x: coordinate(left), width: coordinate(right - left), text }
     }
 
+    /// Steps of a row of the table.
+    fn group(&self) -> usize {
+        self.steps.div_ceil(TABLE_ROWS_MAX)
+    }
+
     fn rows(&self, series: &[Series]) -> Vec<Row> {
-        let group = self.steps.div_ceil(TABLE_ROWS_MAX);
+        let group = self.group();
         let starts = (0..self.steps).step_by(group);
         let mut rows: Vec<Row> = starts
             .map(|start| Row {
                 time: self.label(self.time(start), false),
-                cells: series.iter().map(|one| self.unit.show(mean(one, start, group))).collect(),
+                cells: series.iter().map(|one| self.cell(one, start, group)).collect(),
             })
             .collect();
         rows.reverse();
         rows
     }
-}
 
-fn mean(series: &Series, start: usize, length: usize) -> f64 {
-    let values = series.values.iter().skip(start).take(length).copied();
-    let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
-    if values.is_empty() { f64::NAN } else { values.iter().sum::<f64>() / values.len() as f64 }
+    /// Mean and highest of some steps; of lengths of time the highest, since percentiles have no
+    /// mean.
+    fn cell(&self, series: &Series, start: usize, group: usize) -> String {
+        let steps = start..(start + group).min(series.values.len());
+        let highest =
+            self.unit.show(steps.clone().map(|at| series.peak(at)).fold(f64::NAN, f64::max));
+        if self.unit == Unit::Millis {
+            return highest;
+        }
+        let known = steps.map(|at| series.values[at]).filter(|value| value.is_finite());
+        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+        let mean = self.unit.show(sum / count);
+        if mean == highest { mean } else { format!("{mean} ({highest})") }
+    }
+
+    fn rows_note(&self, has_peaks: bool) -> String {
+        let row = text::span(Span(self.step.0.saturating_mul(self.group() as i64)));
+        match (self.unit, self.group() > 1 || has_peaks) {
+            (_, false) => String::new(),
+            (Unit::Millis, true) => format!("The highest of each {row}."),
+            (_, true) => format!("The mean of each {row}, and in brackets the highest."),
+        }
+    }
 }
 
 fn coordinate(value: f64) -> String {
     format!("{value:.1}")
-}
-
-/// Ticks name exact quarters, so `0.25` must not become `0.3`.
-fn axis_label(value: f64) -> String {
-    if value >= 1_000_000.0 {
-        format!("{}M", value / 1_000_000.0)
-    } else if value >= 1_000.0 {
-        format!("{}k", value / 1_000.0)
-    } else {
-        format!("{}", (value * 100.0).round() / 100.0)
-    }
 }
 
 #[cfg(test)]
@@ -332,7 +356,8 @@ mod tests {
     use super::*;
 
     fn series(values: &[f64]) -> Series {
-        Series { name: "created".to_owned(), tone: Tone::Blue, values: values.to_vec() }
+        let (name, values) = ("created".to_owned(), values.to_vec());
+        Series { name, tone: Tone::Blue, values, peaks: Vec::new() }
     }
 
     #[test]
@@ -349,7 +374,7 @@ mod tests {
         let chart = Chart::rates("c", "Runs", now, Span::from_secs(10), &[odd]);
         let line = &chart.lines[0];
         assert_eq!(line.path.matches('M').count(), 3, "gaps lift the pen: {}", line.path);
-        assert_eq!(line.path.matches("h.1").count(), 2, "single values are dots: {}", line.path);
+        assert_eq!(line.path.matches("h2").count(), 2, "single values are dots: {}", line.path);
         assert_eq!((chart.y_ticks[0].label.as_str(), chart.y_ticks[4].label.as_str()), ("0", "8"));
         assert!(chart.columns.len() == 6 && chart.columns[5].text.starts_with("22:13:20"));
     }
@@ -362,11 +387,63 @@ mod tests {
     }
 
     #[test]
-    fn tables_average_long_series() {
-        let values: Vec<f64> = (0..180).map(f64::from).collect();
-        let now = Time(1_700_000_000_000);
-        let chart = Chart::rates("c", "Runs", now, Span::from_secs(10), &[series(&values)]);
+    fn tables_gather_long_series_and_hide_no_spike() {
+        let mut values: Vec<f64> = (0..180).map(f64::from).collect();
+        values[170] = 900.0;
+        let (now, step) = (Time(1_700_000_000_000), Span::from_secs(10));
+        let chart = Chart::rates("c", "Runs", now, step, &[series(&values)]);
         assert_eq!(chart.rows.len(), 30);
-        assert_eq!(chart.rows[0].cells, ["177"]);
+        assert_eq!(
+            (chart.rows[0].cells[0].as_str(), chart.rows[1].cells[0].as_str()),
+            ("177 (179)", "292 (900)")
+        );
+        assert_eq!(chart.rows_note, "The mean of each 60 s, and in brackets the highest.");
+        let chart = Chart::of("c", "Run time", Unit::Millis, (now, step), &[series(&values)]);
+        assert_eq!(
+            (chart.rows[1].cells[0].as_str(), chart.rows_note.as_str()),
+            ("900 ms", "The highest of each 60 s.")
+        );
+    }
+
+    #[test]
+    fn axes_of_times_have_round_labels() {
+        for (highest, labels) in [
+            (748_000.0, ["0", "5min", "10min", "15min", "20min"]),
+            (90_000.0, ["0", "30s", "60s", "90s", "2min"]),
+            (3_300.0, ["0", "1s", "2s", "3s", "4s"]),
+            (150_000_000.0, ["0", "12h", "24h", "36h", "2d"]),
+        ] {
+            let line = series(&[0.0, highest]);
+            let chart = Chart::of("c", "Wait", Unit::Millis, (Time(0), Span(1_000)), &[line]);
+            let told: Vec<&str> = chart.y_ticks.iter().map(|tick| tick.label.as_str()).collect();
+            assert_eq!(told, labels, "{highest}");
+        }
+    }
+
+    #[test]
+    fn spikes_within_a_step_are_drawn_and_told() {
+        let mut line = series(&[1.0, 2.0, f64::NAN, 1.0]);
+        line.peaks = vec![1.0, 70.0, f64::NAN, 1.0];
+        let chart = Chart::rates("c", "Runs", Time(0), Span::from_hours(4), &[line]);
+        assert!(chart.has_peaks && chart.lines[0].peaks.matches('M').count() == 2);
+        assert_eq!(chart.y_ticks[4].label, "80");
+        assert!(
+            chart.columns[1].text.contains("created: 2.0/s, highest 70/s"),
+            "{:?}",
+            chart.columns
+        );
+        assert!(chart.summary.contains("70 at most"), "{}", chart.summary);
+        let flat = Chart::rates("c", "Runs", Time(0), Span::from_hours(4), &[series(&[1.0, 1.0])]);
+        assert!(!flat.has_peaks && flat.rows_note.is_empty());
+    }
+
+    #[test]
+    fn the_last_value_is_not_from_before_a_gap() {
+        let latest = |values: &[f64]| {
+            let chart = Chart::rates("c", "Runs", Time(0), Span::from_secs(30), &[series(values)]);
+            chart.lines[0].latest.clone()
+        };
+        assert_eq!(latest(&[1.0, 7.0, f64::NAN]), "7.0");
+        assert_eq!(latest(&[1.0, 7.0, f64::NAN, f64::NAN]), "–");
     }
 }

@@ -3,6 +3,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 
+use super::chart::Series;
 use super::parts::Tone;
 use super::text;
 use crate::base::time::{Span, Time};
@@ -53,12 +54,12 @@ pub struct Cell {
 
 impl Heatmap {
     /// Rows of shares, a value per step; `to` is the start of the last one.
-    pub fn new(to: Time, step: Span, rows: Vec<(String, Vec<f64>)>) -> Heatmap {
-        let steps = rows.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+    pub fn new(to: Time, step: Span, rows: Vec<Series>) -> Heatmap {
+        let steps = rows.iter().map(|row| row.values.len()).max().unwrap_or(0);
         let back = |count: usize| Span(step.0.saturating_mul(count as i64));
         let time = |at: usize| to.minus(back(steps - 1 - at));
         let width = (WIDTH - LEFT - RIGHT) / steps.max(1) as f64;
-        let row = |(index, (name, values)): (usize, (String, Vec<f64>))| {
+        let row = |(index, Series { name, values, peaks, .. }): (usize, Series)| {
             let y = TOP + ROW * index as f64;
             let known: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
             let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
@@ -72,11 +73,15 @@ impl Heatmap {
                         x: format!("{:.1}", LEFT + width * at as f64),
                         width: format!("{:.1}", width.max(0.8)),
                         heat: heat_of(*value),
-                        text: format!("{} {name}: {}", text::day_clock(time(at)), share(*value)),
+                        text: format!(
+                            "{} UTC {name}: {}",
+                            text::day_clock(time(at)),
+                            share(*value)
+                        ),
                     })
                     .collect(),
                 mean: share(mean),
-                peak: share(known.iter().copied().fold(0.0, f64::max)),
+                peak: share(peaks.iter().chain(&known).copied().fold(0.0, f64::max)),
                 name,
             }
         };
@@ -172,10 +177,15 @@ mod tests {
         {
             assert_eq!(heat_of(share), heat, "{share}");
         }
-        let rows = vec![("a long name of a worker type".to_owned(), vec![0.5, f64::NAN, 1.5])];
+        let rows = vec![Series {
+            name: "a long name of a worker type".to_owned(),
+            tone: Tone::default(),
+            values: vec![0.5, f64::NAN, 1.5],
+            peaks: vec![0.7, f64::NAN, 4.0],
+        }];
         let map = Heatmap::new(Time(1_700_000_000_000), Span::from_secs(600), rows);
         let row = &map.rows[0];
-        assert_eq!((row.cells.len(), row.mean.as_str(), row.peak.as_str()), (2, "100 %", "150 %"));
+        assert_eq!((row.cells.len(), row.mean.as_str(), row.peak.as_str()), (2, "100 %", "400 %"));
         assert_eq!(row.short.chars().count(), 20);
         assert!(Heatmap::new(Time(0), Span(1), Vec::new()).rows.is_empty());
     }

@@ -22,6 +22,8 @@ pub struct HistoryPage {
     pub wrong: String,
     /// The window in words, for example `24 h in steps of 10 min`.
     pub window: String,
+    /// What is missing of it; empty for nothing.
+    pub gaps: String,
     pub figures: Vec<Figure>,
     /// Throughput, fleet, backlog.
     pub charts: Vec<Chart>,

@@ -21,9 +21,12 @@ pub struct LivePage {
     pub runs: Vec<Figure>,
     /// Alerts that fire, the worst first.
     pub firing: Vec<AlertRow>,
-    /// Alerts that fire and are not shown.
-    pub firing_more: u64,
+    /// Rules of which more alerts fire than are shown, and how many more.
+    pub firing_more: Vec<(String, u64)>,
+    /// Those that ask for attention first.
     pub cards: Vec<WorkerCard>,
+    /// Types that are not shown.
+    pub cards_more: u64,
     /// Lengths of the longest streams over the last hour.
     pub chart: Chart,
     pub streams: Vec<StreamRow>,

@@ -38,6 +38,7 @@ pub mod sharded;
 pub mod shell;
 pub mod streams;
 pub mod text;
+mod unit;
 pub mod workers;
 
 pub use serve::oops::{before_opening, dress};

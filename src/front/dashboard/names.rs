@@ -1,5 +1,7 @@
 //! Names and values of any bytes, as pages write them: as text, in a path, in a cursor.
 
+use crate::base::text::percent_encoded;
+
 /// Bytes as a reader sees them: text as it is; control characters and bytes that are no text as in
 /// the strings of most languages, `\n` or `\xff`.
 pub fn shown(bytes: &[u8]) -> String {
@@ -49,16 +51,7 @@ pub fn stream_href(name: &[u8]) -> String {
     if matches!(name, b"" | b"." | b"..") {
         return String::new();
     }
-    let mut out = "/streams/".to_owned();
-    for byte in name {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(*byte));
-            }
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    format!("/streams/{}", percent_encoded(name))
 }
 
 /// The bytes of a piece of a path.

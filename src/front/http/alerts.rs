@@ -19,7 +19,7 @@ use crate::base::text::quote;
 use crate::base::time::{Span, Time};
 use crate::model::alert::message::Message;
 use crate::model::alert::rule::Rule;
-use crate::model::alert::silence::Silence;
+use crate::model::alert::silence::{Silence, Window};
 use crate::model::alert::{Alert, Channel, Line, Phase};
 use crate::model::refusal::Refusal;
 
@@ -217,6 +217,39 @@ impl SilenceJson {
     }
 }
 
+/// Times that come again and in which nobody is told, from the configuration.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MaintenanceWindow)]
+pub struct MaintenanceJson {
+    cron: String,
+    timezone: String,
+    #[schema(value_type = String)]
+    length: Span,
+    /// Pattern of the rules; null for all.
+    rule: Option<String>,
+    /// Pattern of the subjects; null for all.
+    subject: Option<String>,
+    /// It is in force now.
+    active: bool,
+    /// When it began, or begins next.
+    #[schema(value_type = Option<String>)]
+    from: Option<Time>,
+}
+
+impl MaintenanceJson {
+    fn of(window: &Window, now: Time) -> MaintenanceJson {
+        MaintenanceJson {
+            cron: window.cron.as_str().to_owned(),
+            timezone: window.zone.name().to_owned(),
+            length: window.length,
+            rule: window.rule.clone(),
+            subject: window.subject.clone(),
+            active: window.began(now).is_some(),
+            from: window.turn(now),
+        }
+    }
+}
+
 /// Everything about alerts.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Alerts)]
@@ -228,6 +261,7 @@ pub struct AlertsJson {
     /// Rules that come with Tidegate and are switched off.
     rules_off: Vec<String>,
     silences: Vec<SilenceJson>,
+    maintenance: Vec<MaintenanceJson>,
     channels: Vec<ChannelJson>,
     /// Newest first.
     history: Vec<LineJson>,
@@ -238,17 +272,20 @@ pub async fn list(State(front): State<Front>, mut query: Query) -> Answer {
     let limit = query.number("limit", LINES_KEPT)?.unwrap_or(LINES_DEFAULT);
     query.end()?;
     let (view, now) = (front.appliance.alerts(limit)?, front.appliance.now());
-    let rules = &front.appliance.alert_settings().rules;
+    let settings = front.appliance.alert_settings();
+    let rules = &settings.rules;
     let (firing, others): (Vec<Alert>, Vec<Alert>) =
         view.alerts.into_iter().partition(|alert| alert.phase == Phase::Firing);
     let pending = others.into_iter().filter(|alert| alert.phase == Phase::Pending);
     let silences = view.silences.into_iter();
+    let windows = settings.maintenance.iter();
     Ok(Json(AlertsJson {
         firing: firing.into_iter().map(AlertJson::of).collect(),
         pending: pending.map(AlertJson::of).collect(),
         rules: rules.iter().map(RuleJson::of).collect(),
         rules_off: rules.off().to_vec(),
         silences: silences.map(|silence| SilenceJson::of(silence, now)).collect(),
+        maintenance: windows.map(|window| MaintenanceJson::of(window, now)).collect(),
         channels: view.channels.into_iter().map(ChannelJson::of).collect(),
         history: view.lines.into_iter().map(LineJson::of).collect(),
     })

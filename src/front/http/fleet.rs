@@ -17,6 +17,7 @@ use crate::appliance::fleet::{Beat, TypeView, WorkerView};
 use crate::base::id::Id;
 use crate::base::text::quote;
 use crate::base::time::{Span, Time};
+use crate::model::alert::Severity;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::worker::INFO_BYTES_MAX;
 
@@ -308,9 +309,10 @@ pub struct EventsJson {
 
 pub async fn events(State(front): State<Front>, mut query: Query) -> Answer {
     let limit = query.number("limit", EVENTS_MAX)?.unwrap_or(100);
-    let kind = query.text("type");
+    let kind = query.word("type", &Event::KINDS)?;
     let worker = query.text("worker");
-    let severity = query.text("severity");
+    let severities: Vec<&str> = Severity::ALL.iter().map(|one| one.as_str()).collect();
+    let severity = query.word("severity", &severities)?;
     let cursor = query.text("cursor");
     let now = front.appliance.now();
     let (from, to) = (query.time("from", now)?, query.time("to", now)?);

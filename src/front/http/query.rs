@@ -30,6 +30,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     }
 }
 
+/// A moment, also without seconds and zone, or as a day alone: then it is UTC.
+fn moment(text: &str) -> Option<Time> {
+    match text.len() {
+        10 => Time::parse(&format!("{text}T00:00:00Z")),
+        16 => Time::parse(&format!("{}:00Z", text.replacen(' ', "T", 1))),
+        _ => Time::parse(text),
+    }
+}
+
 fn bad(name: &str, message: impl std::fmt::Display) -> Refusal {
     Refusal::new(Code::InvalidQuery, format!("`{name}`: {message}"))
         .with_details(serde_json::json!({ "field": name }))
@@ -83,10 +92,20 @@ impl Query {
         Ok(Some(span))
     }
 
-    /// RFC 3339, or a length that says how long ago.
+    /// One of these words.
+    pub fn word(&mut self, name: &str, known: &[&str]) -> Result<Option<String>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        if known.contains(&text.as_str()) {
+            return Ok(Some(text));
+        }
+        let known = known.iter().map(|word| quote(word)).collect::<Vec<_>>().join(", ");
+        Err(bad(name, format!("expected one of {known}, got {}", quote(&text))))
+    }
+
+    /// RFC 3339, a day or a minute of it in UTC, or a length that says how long ago.
     pub fn time(&mut self, name: &str, now: Time) -> Result<Option<Time>, Refusal> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let time = Time::parse(&text).or_else(|| Span::parse(&text).map(|span| now.minus(span)));
+        let time = moment(&text).or_else(|| Span::parse(&text).map(|span| now.minus(span)));
         time.map(Some).ok_or_else(|| {
             bad(
                 name,
@@ -182,5 +201,36 @@ mod tests {
         let mut query = Query::of([("a", "1"), ("a", "2")].map(|(n, v)| (n.into(), v.into())));
         assert_eq!(query.text("a").as_deref(), Some("2"));
         assert!(query.end().is_ok());
+    }
+
+    fn query(value: &str) -> Query {
+        Query::of(vec![("of".to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn times_may_be_days_minutes_and_lengths() {
+        let now = Time::parse("2026-01-31T12:00:00Z").unwrap();
+        for (text, time) in [
+            ("2026-01-30T11:22:33Z", "2026-01-30T11:22:33.000Z"),
+            ("2026-01-30", "2026-01-30T00:00:00.000Z"),
+            ("2026-01-30 11:22", "2026-01-30T11:22:00.000Z"),
+            ("2026-01-30T11:22", "2026-01-30T11:22:00.000Z"),
+            ("3h", "2026-01-31T09:00:00.000Z"),
+        ] {
+            let found = query(text).time("of", now).unwrap().unwrap();
+            assert_eq!(found.to_rfc3339(), time, "{text}");
+        }
+        for text in ["2026-13-01", "tomorrow", "11:22", "2026-01-30 25:00", "äääää"] {
+            let refusal = query(text).time("of", now).unwrap_err();
+            assert!(refusal.message.starts_with("`of`: expected"), "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_refused_with_the_known_ones() {
+        assert_eq!(query("a").word("of", &["a", "b"]).unwrap().as_deref(), Some("a"));
+        assert_eq!(query("").word("of", &["a", "b"]).unwrap(), None);
+        let refusal = query("c").word("of", &["a", "b"]).unwrap_err();
+        assert_eq!(refusal.message, "`of`: expected one of `a`, `b`, got `c`");
     }
 }

@@ -202,7 +202,7 @@ fn s13_crash_and_stop_are_told_by_the_fleet() {
         assert_eq!(house.look(), 1);
         let draft = house.messages(Channel::Slack).remove(0).draft;
         assert_eq!(draft.title(), "critical: workers-gone: arax");
-        assert!(draft.lines()[0].contains(word), "{:?}", draft.lines());
+        assert!(draft.items[0].detail.contains(word), "{:?}", draft.items);
         house.beat("w2");
         assert_eq!(house.look(), 1);
         assert_eq!(house.titles()[1], "resolved: workers-gone: arax");
@@ -221,7 +221,7 @@ fn s31_events_between_looks_are_told_once() {
     house.after(Span::from_secs(6));
     assert_eq!(house.look(), 1);
     let draft = house.messages(Channel::Slack).remove(0).draft;
-    assert!(draft.lines()[0].contains("there are workers again"), "{:?}", draft.lines());
+    assert!(draft.items[0].detail.contains("there are workers again"), "{:?}", draft.items);
     for _ in 0..10 {
         house.after(Span::from_secs(3));
         house.beat("w2");

@@ -8,13 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Draft, ITEMS_MAX, Item, about};
+use super::message::{Draft, ITEMS_MAX, Item};
 use super::reading::{Breach, Key, Reading, could_tell};
 use super::rule::{Condition, Rule};
 use super::rules::Rules;
+use super::said::grown_words;
 use super::silence::Quiet;
 use super::{Alert, Line, Mark, Phase, What};
-use crate::base::text::quote;
+use crate::base::human;
 use crate::base::time::{Span, Time};
 use crate::model::sample::Sample;
 
@@ -119,9 +120,8 @@ fn grown(
             },
         };
         if mark.grew_at.is_some_and(|at| look.now.since(at) < *window) {
-            let of =
-                if key.1.is_empty() { String::new() } else { format!(" of {}", quote(&key.1)) };
-            let detail = format!("`{}`{of} grew to {value}", metric.as_str());
+            let before = marks.get(key).map(|mark| mark.value).filter(|before| before < value);
+            let detail = grown_words(*metric, &key.1, before, *value);
             let breach =
                 Breach { severity: rule.severity, detail, since: mark.grew_at, over: false };
             found.insert(key.clone(), breach);
@@ -180,7 +180,7 @@ impl Look<'_> {
             }
             (Some(Phase::Firing), Some(breach)) if !breach.over => {
                 let firing = Alert { resolved_at: None, ..was? };
-                Some(self.go_on(rule, firing, work))
+                Some(self.go_on(rule, firing, breach, work))
             }
             (Some(Phase::Firing), _) => self.end(rule, was?, work),
             (Some(Phase::Pending | Phase::Resolved), _) => self.rest(rule, was?),
@@ -240,7 +240,7 @@ impl Look<'_> {
     }
 
     /// It fires and goes on firing.
-    fn go_on(&self, rule: &Rule, mut firing: Alert, work: &mut Work) -> Alert {
+    fn go_on(&self, rule: &Rule, mut firing: Alert, breach: &Breach, work: &mut Work) -> Alert {
         if firing.told_at.is_none() {
             firing.silenced |= self.is_quiet(&firing);
             return firing;
@@ -250,6 +250,8 @@ impl Look<'_> {
         });
         if reminder_due && !self.is_quiet(&firing) {
             firing.messaged_at = Some(self.now);
+            // What was found hours ago may be far from how it is.
+            firing.detail.clone_from(&breach.detail);
             work.lines.push((What::Reminder, firing.key()));
         }
         firing
@@ -329,14 +331,14 @@ impl Look<'_> {
 
 /// What is said of an alert.
 fn words(alert: &Alert, what: What, now: Time) -> String {
-    let lasted = about(alert.resolved_at.unwrap_or(now).since(alert.since));
+    let lasted = human::span(alert.resolved_at.unwrap_or(now).since(alert.since));
     match what {
         What::Firing if alert.resolved_at.is_some() => {
             format!("{}; it was over after {lasted}", alert.detail)
         }
         What::Firing | What::Dropped => alert.detail.clone(),
         What::Reminder => format!("{}; for {lasted} now", alert.detail),
-        What::Resolved => format!("well again after {lasted}: {}", alert.detail),
+        What::Resolved => format!("well again after {lasted}; it was: {}", alert.detail),
     }
 }
 

@@ -11,11 +11,13 @@
 //! One such machine runs for each rule and subject. `reading` says what is breached, `machine` what
 //! follows from it; both are pure, so that state and messages can be written in one transaction.
 
+pub mod advice;
 pub mod machine;
 pub mod message;
 pub mod reading;
 pub mod rule;
 pub mod rules;
+pub mod said;
 pub mod silence;
 
 use crate::base::id::Id;

@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Severity;
 use super::rule::{Condition, Rule};
 use super::rules::Rules;
+use super::said::{beyond_words, name};
 use crate::base::glob::matches;
-use crate::base::text::quote_cut;
 use crate::base::time::Time;
 use crate::model::sample::{Metric, Sample};
 use crate::model::worker::{EventKind, FleetEvent, State, WorkerType};
 
 /// Most subjects for which one rule is breached at once; the first ones count.
 pub const SUBJECTS_MAX: usize = 500;
-/// Longest name of a subject in a sentence, in bytes.
-const NAME_BYTES_MAX: usize = 200;
 
 /// Rule and subject: whose state it is. Two texts, never joined, so that any name is good (24).
 pub type Key = (String, String);
@@ -53,10 +51,6 @@ fn fits(pattern: &str, text: &str) -> bool {
     matches(pattern.as_bytes(), text.as_bytes())
 }
 
-fn name(text: &str) -> String {
-    quote_cut(text, NAME_BYTES_MAX)
-}
-
 /// The part of a look that needs the sample alone.
 pub fn read(rules: &Rules, sample: &Sample) -> Reading {
     let mut reading = Reading::default();
@@ -68,7 +62,7 @@ pub fn read(rules: &Rules, sample: &Sample) -> Reading {
                 for (of, value) in beyond.take(SUBJECTS_MAX) {
                     let breach = Breach {
                         severity: rule.severity,
-                        detail: value_words(*metric, of, value, compare.words(), *limit),
+                        detail: beyond_words(*metric, of, value, compare.words(), *limit),
                         since: None,
                         over: false,
                     };
@@ -185,20 +179,6 @@ fn lost(
     }
     found.extend(never_seen(pattern, fleet).filter(|(stream, _)| !told(stream)));
     found
-}
-
-/// `stream_lag` of `arax` is 812, above 500.
-fn value_words(metric: Metric, of: &str, value: f64, compare: &str, limit: f64) -> String {
-    if metric == Metric::EndpointState
-        && let Some((endpoint, state)) = of.rsplit_once('/')
-    {
-        return format!("endpoint {} is {state}", name(endpoint));
-    }
-    let value = (value * 100.0).round() / 100.0;
-    match of {
-        "" => format!("`{}` is {value}, {compare} {limit}", metric.as_str()),
-        of => format!("`{}` of {} is {value}, {compare} {limit}", metric.as_str(), name(of)),
-    }
 }
 
 /// Whether this look could tell how the subject of a rule is. What could not be measured is neither

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 
 use super::Severity;
+use super::said::value_with_unit;
 use crate::base::name::Name;
 use crate::base::text::quote;
 use crate::base::time::Span;
@@ -75,6 +76,7 @@ impl Condition {
         };
         match self {
             Condition::Threshold { metric, subject, compare, limit } => {
+                let limit = value_with_unit(*metric, *limit);
                 format!("`{}`{} {} {limit}", metric.as_str(), of(subject), compare.words())
             }
             Condition::Growing { metric, subject, by, window } => {
@@ -110,7 +112,7 @@ pub struct Rule {
 }
 
 /// A rule as it is written. Fields that its type has no use for are refused.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
     pub name: String,
@@ -132,12 +134,15 @@ pub struct Written {
     pub enabled: Option<bool>,
 }
 
+/// The original's name for the number of connections.
+const ALL_CONNECTIONS: &str = "pg_connection_count";
+
 /// Names of the original for what we measure.
 fn metric_of(word: &str) -> Option<Metric> {
     match word {
         "xlen" => Some(Metric::StreamLength),
         "callbacks_pending" => Some(Metric::Callbacks),
-        "pg_connection_count" => Some(Metric::Connections),
+        ALL_CONNECTIONS => Some(Metric::Connections),
         word => Metric::parse(word),
     }
 }
@@ -154,6 +159,12 @@ impl Written {
     /// A rule without `enabled = false`.
     pub fn is_on(&self) -> bool {
         self.enabled != Some(false)
+    }
+
+    /// Nothing but a name: it can only be meant for a rule that is there already.
+    pub fn is_bare(&self) -> bool {
+        let Written { name, enabled, .. } = self;
+        *self == Written { name: name.clone(), enabled: *enabled, ..Written::default() }
     }
 
     pub fn check_name(&self) -> Result<(), Refusal> {
@@ -213,7 +224,10 @@ impl Written {
             Ok(Condition::Threshold { metric, subject, compare, limit })
         };
         match self.kind.as_deref().unwrap_or("threshold") {
-            "threshold" => value(self.metric()?, self.pattern()?),
+            "threshold" => {
+                let metric = self.metric()?;
+                value(metric, self.pattern(metric)?)
+            }
             "queue_pending" => {
                 let stream = self.required("stream", self.stream.as_ref())?;
                 self.only(&["stream", "threshold"])?;
@@ -232,9 +246,10 @@ impl Written {
             "growing" => {
                 self.only(&["metric", "stream", "worker", "subject", "threshold", "window"])?;
                 let window = self.window.unwrap_or(Span::from_mins(10));
+                let metric = self.metric()?;
                 Ok(Condition::Growing {
-                    metric: self.metric()?,
-                    subject: self.pattern()?,
+                    metric,
+                    subject: self.pattern(metric)?,
                     by: if self.threshold.is_some() { self.limit()? } else { 0.0 },
                     window: inside("window", window, &WINDOW)?,
                 })
@@ -276,14 +291,26 @@ impl Written {
         }
     }
 
-    /// The pattern of the subject under one of its three names; none is the empty subject.
-    fn pattern(&self) -> Result<String, Refusal> {
+    /// The pattern of the subject under one of its three names. A metric of many things wants one, or
+    /// its rule would never fire; a metric of one thing has no use for it.
+    fn pattern(&self, metric: Metric) -> Result<String, Refusal> {
         let named =
             [("stream", &self.stream), ("worker", &self.worker), ("subject", &self.subject)];
         let mut found = named.into_iter().filter(|(_, value)| value.is_some());
-        let Some((field, value)) = found.next() else { return Ok(String::new()) };
+        let Some((field, value)) = found.next() else {
+            return match metric.subject_field() {
+                None => Ok(String::new()),
+                // The original had one number for all.
+                Some(_) if self.metric.as_deref() == Some(ALL_CONNECTIONS) => Ok("*".to_owned()),
+                Some(field) => self.required(field, None),
+            };
+        };
         if let Some((second, _)) = found.next() {
             return Err(Refusal::field(second, format!("`{field}` says the same already")));
+        }
+        if metric.subject_field().is_none() {
+            let message = format!("there is only one `{}`: leave this out", metric.as_str());
+            return Err(Refusal::field(field, message));
         }
         self.required(field, value.as_ref())
     }
@@ -333,16 +360,17 @@ mod tests {
                 "`stream_length` of `arax` above 500",
             ),
             ("metric = 'callbacks_pending'\nthreshold = 100", "`callbacks` above 100"),
+            ("metric = 'pg_connection_count'\nthreshold = 9", "`connections` of `*` above 9"),
             (
                 "type = 'queue_pending'\nstream = '*'\nthreshold = 3",
                 "`stream_pending` of `*` above 3",
             ),
             (
                 "type = 'oldest_callback_age'\nthreshold = 600",
-                "`callback_oldest_seconds` above 600",
+                "`callback_oldest_seconds` above 10 min",
             ),
             ("type = 'heartbeat_lost'\nworker = 'arax'", "no fresh heartbeat of `arax`"),
-            ("type = 'db_capacity'\nthreshold = 80", "`disk_used_percent` at or above 80"),
+            ("type = 'db_capacity'\nthreshold = 80", "`disk_used_percent` at or above 80 %"),
             ("type = 'workers_gone'\nworker = '*'", "no worker of `*` left"),
             ("type = 'growing'\nmetric = 'outbox_dead'", "`outbox_dead` grew within 10m"),
         ] {
@@ -364,6 +392,11 @@ mod tests {
             (format!("{value}window = '1m'"), "window"),
             (format!("{value}stream = ''"), "stream"),
             (format!("{value}stream = 'a'\nworker = 'a'"), "worker"),
+            (format!("{value}stream = 'a'"), "stream"),
+            ("metric = 'stream_lag'\nthreshold = 1".to_owned(), "stream"),
+            ("metric = 'workers_alive'\nthreshold = 1".to_owned(), "worker"),
+            ("metric = 'runs'\nthreshold = 1".to_owned(), "subject"),
+            ("type = 'growing'\nmetric = 'stream_length'".to_owned(), "stream"),
             ("metric = 'callbacks'".to_owned(), "threshold"),
             ("metric = 'callbacks'\nthreshold = nan".to_owned(), "threshold"),
             ("metric = 'nonsense'\nthreshold = 1".to_owned(), "metric"),

@@ -59,6 +59,9 @@ impl Rules {
                 by_name.insert(written.name.clone(), written.check().map_err(bad)?);
             } else if by_name.remove(&written.name).is_some() {
                 off.push(written.name);
+            } else if written.is_bare() {
+                let message = "no rule that comes with Tidegate has this name";
+                return Err((at, Refusal::field("name", message)));
             }
         }
         Ok(Rules { by_name: Arc::new(by_name), off: Arc::new(off) })
@@ -106,18 +109,18 @@ mod tests {
         assert_eq!(
             told,
             [
-                "backup-old: `backup_age_seconds` above 172800 for 0s, warning",
+                "backup-old: `backup_age_seconds` above 2 d for 0s, warning",
                 "buffer-stale: `buffer_stale` above 0 for 5m, warning",
-                "callback-old: `callback_oldest_seconds` above 600 for 30s, warning",
+                "callback-old: `callback_oldest_seconds` above 10 min for 30s, warning",
                 "callbacks-many: `callbacks` above 100 for 2m, warning",
-                "commit-slow: `commit_p99_ms` above 500 for 5m, warning",
-                "connections-many: `connections` of `*` above 1000 for 1m, warning",
+                "commit-slow: `commit_p99_ms` above 500 ms for 5m, warning",
+                "connections-many: `connections` of `*` above 1,000 for 1m, warning",
                 "dead-letters-grow: `outbox_dead` grew within 10m for 0s, warning",
-                "disk-fills: `disk_used_percent` at or above 80 for 2m, warning",
-                "disk-full-soon: `disk_used_percent` at or above 90 for 1m, critical",
+                "disk-fills: `disk_used_percent` at or above 80 % for 2m, warning",
+                "disk-full-soon: `disk_used_percent` at or above 90 % for 1m, critical",
                 "endpoint-disabled: `endpoint_state` of `*/disabled` above 0 for 0s, critical",
                 "heartbeat-lost: no fresh heartbeat of `*` for 30s, critical",
-                "outbox-late: `outbox_oldest_seconds` above 300 for 1m, warning",
+                "outbox-late: `outbox_oldest_seconds` above 5 min for 1m, warning",
                 "stream-backlog: `stream_lag` of `*` above 500 for 1m, warning",
                 "workers-gone: no worker of `*` left for 0s, critical",
             ]
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn s25_bad_rules_are_numbered() {
-        let twice = "[[rules]]\nname = 'a'\nmetric = 'runs'\nthreshold = 1\n";
+        let twice = "[[rules]]\nname = 'a'\nmetric = 'callbacks'\nthreshold = 1\n";
         let (at, refusal) = Rules::with(written(&twice.repeat(2))).unwrap_err();
         assert_eq!((at, refusal.details.unwrap()["field"].as_str()), (1, Some("name")));
         let zero = format!("{twice}cooldown = 0\n");

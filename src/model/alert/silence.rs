@@ -61,7 +61,17 @@ impl Window {
     pub fn covers(&self, rule: &str, subject: &str, now: Time) -> bool {
         fits(self.rule.as_ref(), rule)
             && fits(self.subject.as_ref(), subject)
-            && self.cron.latest(now.minus(self.length), now, &self.zone).is_some()
+            && self.began(now).is_some()
+    }
+
+    /// When it began, while it is in force.
+    pub fn began(&self, now: Time) -> Option<Time> {
+        self.cron.latest(now.minus(self.length), now, &self.zone)
+    }
+
+    /// When it began or begins next.
+    pub fn turn(&self, now: Time) -> Option<Time> {
+        self.began(now).or_else(|| self.cron.next(now, &self.zone))
     }
 }
 
@@ -150,6 +160,14 @@ mod tests {
             ("2026-01-16T01:30:00Z", true),
         ] {
             assert_eq!(window.covers("r", "", Time::parse(at).unwrap()), covered, "{at}");
+        }
+        for (at, turn) in [
+            ("2026-01-15T00:59:00Z", "2026-01-15T01:00:00.000Z"),
+            ("2026-01-15T01:59:00Z", "2026-01-15T01:00:00.000Z"),
+            ("2026-01-15T02:00:00Z", "2026-01-16T01:00:00.000Z"),
+        ] {
+            let found = window.turn(Time::parse(at).unwrap()).unwrap();
+            assert_eq!(found.to_rfc3339(), turn, "{at}");
         }
     }
 

@@ -14,7 +14,8 @@ use crate::base::id::Id;
 use crate::base::text::cut;
 use crate::base::time::{Clock, Span, Time};
 use crate::model::alert::Channel;
-use crate::model::alert::message::Draft;
+use crate::model::alert::message::{Draft, Site};
+use crate::model::alert::rules::Rules;
 use crate::model::outcome::Answer;
 use crate::model::retry::Trouble;
 use crate::model::retry_after::read_retry_after;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// Stands in every message: whose alert it is.
     pub server: String,
+    /// Under which people reach the pages: links of messages begin with it.
+    pub url: String,
 }
 
 #[derive(Clone, Debug)]
@@ -63,7 +66,31 @@ pub struct Ways {
     webhook: Option<WebhookSettings>,
     mail: Option<Mail>,
     server: String,
+    url: String,
     clock: Arc<dyn Clock>,
+}
+
+/// One message on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    pub id: Id,
+    /// When it was made.
+    pub at: Time,
+    pub draft: &'a Draft,
+    /// In force: they know what helps.
+    pub rules: &'a Rules,
+}
+
+/// An error with what it most likely means, where its own words say little.
+pub(super) fn helped(error: String) -> String {
+    const HELP: [(&str, &str); 4] = [
+        ("InvalidContentType", "the other side does not speak TLS on this port"),
+        ("UnknownIssuer", "nobody who is trusted signed its certificate: see `ca_file`"),
+        ("CaUsedAsEndEntity", "its certificate is that of an authority, not of a server"),
+        ("STARTTLS is not supported", "another port may, or `tls` says how it is protected"),
+    ];
+    let found = HELP.iter().find(|(said, _)| error.contains(said));
+    found.map_or(error.clone(), |(_, help)| format!("{error} ({help})"))
 }
 
 impl Channels {
@@ -82,16 +109,10 @@ impl Channels {
         *self.ways.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ways);
     }
 
-    /// One attempt to deliver a message that was made at `at`.
-    pub async fn send(
-        &self,
-        channel: Channel,
-        id: Id,
-        at: Time,
-        draft: &Draft,
-    ) -> Result<(), Failed> {
+    /// One attempt to deliver a message.
+    pub async fn send(&self, channel: Channel, told: Told<'_>) -> Result<(), Failed> {
         let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner).clone();
-        ways.send(channel, id, at, draft).await
+        ways.send(channel, told).await
     }
 }
 
@@ -106,22 +127,24 @@ impl Ways {
             idle_per_host_max: 1,
             ..sender::Settings::default()
         })?;
-        let Settings { slack, webhook, mail, server, .. } = settings;
-        Ok(Ways { sender, slack, webhook, mail: mail.map(Mail::new), server, clock })
+        let Settings { slack, webhook, mail, server, url, .. } = settings;
+        Ok(Ways { sender, slack, webhook, mail: mail.map(Mail::new), server, url, clock })
     }
 
-    async fn send(&self, channel: Channel, id: Id, at: Time, draft: &Draft) -> Result<(), Failed> {
+    async fn send(&self, channel: Channel, told: Told<'_>) -> Result<(), Failed> {
+        let Told { id, at, draft, rules } = told;
+        let site = Site { server: &self.server, url: &self.url, rules };
         match (channel, &self.slack, &self.webhook, &self.mail) {
             (Channel::Slack, Some(url), _, _) => {
-                let body = serde_json::json!({ "text": draft.slack_text(&self.server) });
+                let body = serde_json::json!({ "text": draft.slack_text(&site) });
                 self.post(url, body.to_string(), Vec::new(), SLACK_TIMEOUT).await
             }
             (Channel::Webhook, _, Some(webhook), _) => {
-                let body = draft.webhook_json(id, at, &self.server).to_string();
+                let body = draft.webhook_json(id, at, &site).to_string();
                 let headers = self.signed(webhook, id, &body);
                 self.post(&webhook.url, body, headers, WEBHOOK_TIMEOUT).await
             }
-            (Channel::Mail, _, _, Some(mail)) => mail.send(id, at, draft, &self.server).await,
+            (Channel::Mail, _, _, Some(mail)) => mail.send(told, &site).await,
             (channel, ..) => Err(Failed {
                 error: format!("channel `{}` is not configured", channel.as_str()),
                 trouble: Trouble::Other,
@@ -164,8 +187,21 @@ impl Ways {
                 Err(Failed { error, trouble, retry_after })
             }
             Answer::Failure { detail, .. } => {
-                Err(Failed { error: detail, trouble, retry_after: None })
+                Err(Failed { error: helped(detail), trouble, retry_after: None })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_tls_are_explained() {
+        let error = "smtp: received corrupt message of type InvalidContentType".to_owned();
+        let told = helped(error.clone());
+        assert_eq!(told, format!("{error} (the other side does not speak TLS on this port)"));
+        assert_eq!(helped("it answered 404".to_owned()), "it answered 404");
     }
 }

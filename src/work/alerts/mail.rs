@@ -8,11 +8,11 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
+use super::channels::{Told, helped};
 use crate::appliance::alerts::Failed;
 use crate::base::hidden::Hidden;
-use crate::base::id::Id;
-use crate::base::time::{Span, Time};
-use crate::model::alert::message::Draft;
+use crate::base::time::Span;
+use crate::model::alert::message::Site;
 use crate::model::retry::Trouble;
 
 /// For each step of a conversation, and for all of it.
@@ -52,9 +52,9 @@ impl Mail {
         Mail(settings)
     }
 
-    pub async fn send(&self, id: Id, at: Time, draft: &Draft, server: &str) -> Result<(), Failed> {
+    pub async fn send(&self, told: Told<'_>, site: &Site<'_>) -> Result<(), Failed> {
         let failed = |error: String, trouble| Failed { error, trouble, retry_after: None };
-        let message = self.message(id, at, draft, server).map_err(|error| {
+        let message = self.message(told, site).map_err(|error| {
             failed(format!("the mail cannot be written: {error}"), Trouble::Other)
         })?;
         let transport = self.transport().map_err(|error| {
@@ -76,13 +76,8 @@ impl Mail {
         }
     }
 
-    fn message(
-        &self,
-        id: Id,
-        at: Time,
-        draft: &Draft,
-        server: &str,
-    ) -> Result<Message, lettre::error::Error> {
+    fn message(&self, told: Told<'_>, site: &Site<'_>) -> Result<Message, lettre::error::Error> {
+        let Told { id, at, draft, .. } = told;
         let mut builder = Message::builder()
             .from(self.0.from.clone())
             .subject(format!("[Tidegate] {}", draft.title()))
@@ -92,7 +87,7 @@ impl Mail {
         for to in &self.0.to {
             builder = builder.to(to.clone());
         }
-        builder.body(draft.mail_text(id, server))
+        builder.body(draft.mail_text(id, site))
     }
 
     fn transport(
@@ -136,5 +131,5 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text
+    helped(text)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use self::channels::Channels;
+use self::channels::{Channels, Told};
 use super::pace::{Refused, pause};
 use crate::appliance::Appliance;
 use crate::appliance::alerts::Failed;
@@ -76,7 +76,14 @@ async fn turn(
         let wait = next.map_or(IDLE_LONGEST, |at| at.since(appliance.now()).to_duration());
         return Ok(Some(wait.min(IDLE_LONGEST)));
     };
-    let outcome = channels.send(channel, message.id, message.created_at, &message.draft).await;
+    let settings = appliance.alert_settings();
+    let told = Told {
+        id: message.id,
+        at: message.created_at,
+        draft: &message.draft,
+        rules: &settings.rules,
+    };
+    let outcome = channels.send(channel, told).await;
     if let Err(failed) = &outcome {
         let (channel, error) = (channel.as_str(), &failed.error);
         tracing::warn!(channel, error, id = %message.id, "an alert could not be delivered");
@@ -108,7 +115,9 @@ pub struct Tested {
 pub async fn test(appliance: &Appliance, channels: &Channels, channel: Channel) -> Tested {
     let (watch, now) = (Stopwatch::start(), appliance.now());
     let id = Minter::new(Entropy::from_system()).mint(now);
-    let outcome = channels.send(channel, id, now, &test_draft(now)).await;
+    let (draft, settings) = (test_draft(now), appliance.alert_settings());
+    let told = Told { id, at: now, draft: &draft, rules: &settings.rules };
+    let outcome = channels.send(channel, told).await;
     let elapsed_ms = u32::try_from(watch.elapsed().as_millis()).unwrap_or(u32::MAX);
     if let Err(refusal) = appliance.note_channel(channel, outcome.clone()).await {
         // The test was made; that it cannot be written down is no answer to it.

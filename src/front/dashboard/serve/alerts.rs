@@ -1,5 +1,7 @@
 //! `GET /alerts`, the form of silences, and tests of channels, whose answer is shown once.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 
 use super::form::Form;
@@ -18,15 +20,21 @@ use crate::front::http::alerts::{TestedJson, read_until, retry_message, send_tes
 use crate::front::http::error::Answer;
 use crate::front::http::outbox::parse_id;
 use crate::front::http::state::Front;
-use crate::model::alert::rule::Rule;
-use crate::model::alert::silence::{SILENCE_MAX, Silence};
+use crate::model::alert::rule::{Condition, Rule};
+use crate::model::alert::rules::Rules;
+use crate::model::alert::said::value_with_unit;
+use crate::model::alert::silence::{SILENCE_MAX, Silence, Window};
 use crate::model::alert::{Alert, Line, Phase};
+use crate::model::cron::words as cron_words;
 use crate::model::refusal::Refusal;
+use crate::model::sample::Sample;
 
 /// Who asks through pages, unless they say so.
 const BY: &str = "operator";
 /// Messages that were given up, for each channel.
 const DEAD_SHOWN: usize = 5;
+/// Alerts of one rule.
+const SHOWN_OF_RULE: u64 = 20;
 /// Lines of the history.
 const LINES_SHOWN: usize = 100;
 const _: () = assert!(LINES_SHOWN <= LINES_KEPT);
@@ -82,24 +90,72 @@ fn page(front: &Front) -> Result<AlertsPage, Refusal> {
     let (view, now) = (front.appliance.alerts(LINES_SHOWN)?, look.now);
     let settings = front.appliance.alert_settings();
     let of = |phase| {
-        view.alerts.iter().filter(move |alert| alert.phase == phase).map(|alert| row(alert, now))
+        let found = view.alerts.iter().filter(move |alert| alert.phase == phase);
+        rows(front, found, now)
     };
+    let (firing, firing_more) = first_of_each(of(Phase::Firing));
     Ok(AlertsPage {
         shell: look.shell(front, "Alerts", "/alerts", "/alerts".to_owned()),
-        firing: of(Phase::Firing).collect(),
-        pending: of(Phase::Pending).collect(),
+        firing,
+        firing_more,
+        pending: of(Phase::Pending),
         can_test: view.channels.iter().any(|channel| channel.configured),
         channels: view.channels.iter().map(|channel| channel_row(channel, now)).collect(),
         tests: Vec::new(),
-        silences: view.silences.iter().map(|silence| silence_row(silence, now)).collect(),
+        silences: view
+            .silences
+            .iter()
+            .map(|silence| silence_row(silence, now))
+            .chain(settings.maintenance.iter().map(|window| window_row(window, now)))
+            .collect(),
         rules: settings.rules.iter().map(rule_row).collect(),
         rules_off: settings.rules.off().to_vec(),
         history: view.lines.iter().map(|line| line_row(line, now)).collect(),
     })
 }
 
-/// An alert, as pages show it.
-pub fn row(alert: &Alert, now: Time) -> AlertRow {
+/// Alerts as pages show them, with what is measured now.
+pub fn rows<'a>(front: &Front, found: impl Iterator<Item = &'a Alert>, now: Time) -> Vec<AlertRow> {
+    let (settings, sample) = (front.appliance.alert_settings(), front.appliance.newest_sample());
+    let with_current = |alert| AlertRow {
+        current: current(&settings.rules, sample.as_deref(), alert),
+        ..row(alert, now)
+    };
+    found.map(with_current).collect()
+}
+
+/// The first alerts of each rule, and how many more each has: three hundred workers must not hide a disk.
+pub fn first_of_each(rows: Vec<AlertRow>) -> (Vec<AlertRow>, Vec<(String, u64)>) {
+    let (mut shown, mut seen) = (Vec::new(), BTreeMap::<String, u64>::new());
+    for row in rows {
+        let seen = seen.entry(row.rule.clone()).or_default();
+        *seen += 1;
+        if *seen <= SHOWN_OF_RULE {
+            shown.push(row);
+        }
+    }
+    let more = seen.into_iter().filter(|(_, seen)| *seen > SHOWN_OF_RULE);
+    (shown, more.map(|(rule, seen)| (rule, seen - SHOWN_OF_RULE)).collect())
+}
+
+/// The value by the newest sample, if that is another than what was found.
+fn current(rules: &Rules, sample: Option<&Sample>, alert: &Alert) -> String {
+    let metric = match rules.get(&alert.rule).map(|rule| &rule.condition) {
+        Some(Condition::Threshold { metric, .. } | Condition::Growing { metric, .. }) => *metric,
+        _ => return String::new(),
+    };
+    let value = sample.and_then(|sample| sample.get(metric, &alert.subject));
+    let value = value.map(|value| value_with_unit(metric, value));
+    value.filter(|value| !alert.detail.contains(value.as_str())).unwrap_or_default()
+}
+
+/// A subject as a pattern that fits nothing else.
+fn pattern_of(subject: &str) -> String {
+    let special = |c| matches!(c, '*' | '?' | '[' | ']' | '\\');
+    subject.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+fn row(alert: &Alert, now: Time) -> AlertRow {
     let why_not = match (alert.told_at, alert.silenced) {
         (Some(_), _) => "",
         (None, true) => "silenced",
@@ -109,6 +165,8 @@ pub fn row(alert: &Alert, now: Time) -> AlertRow {
         severity: severity_badge(alert.severity.as_str()),
         rule: alert.rule.clone(),
         subject: alert.subject.clone(),
+        pattern: pattern_of(&alert.subject),
+        current: String::new(),
         detail: alert.detail.clone(),
         since: When::at(alert.since, now),
         told: When::maybe(alert.told_at, now),
@@ -167,6 +225,25 @@ fn silence_row(silence: &Silence, now: Time) -> SilenceRow {
         until: When::at(silence.until, now),
         reason: silence.reason.clone(),
         by: silence.by.clone(),
+    }
+}
+
+/// A window of the configuration, among the silences.
+fn window_row(window: &Window, now: Time) -> SilenceRow {
+    let state = match window.began(now) {
+        Some(_) => Badge::new(Tone::Yellow, "pause", "in force"),
+        None => Badge::new(Tone::Indigo, "clock", "planned"),
+    };
+    let from = window.turn(now);
+    SilenceRow {
+        id: String::new(),
+        state,
+        rule: window.rule.clone().unwrap_or_else(|| "every rule".to_owned()),
+        subject: window.subject.clone().unwrap_or_else(|| "everything".to_owned()),
+        from: When::maybe(from, now),
+        until: When::maybe(from.map(|from| from.plus(window.length)), now),
+        reason: format!("maintenance: {}", cron_words(&window.cron, &window.zone)),
+        by: "configuration".to_owned(),
     }
 }
 

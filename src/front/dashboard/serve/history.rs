@@ -11,6 +11,7 @@ use crate::appliance::events::Event;
 use crate::appliance::history::Summary;
 use crate::base::id::Id;
 use crate::base::name::Name;
+use crate::base::text::quote;
 use crate::base::time::{Span, Time};
 use crate::front::dashboard::alerts::what_badge;
 use crate::front::dashboard::chart::{Chart, Series as Line, Unit};
@@ -43,6 +44,7 @@ const LINES_MAX: usize = 6;
 const TASKS_MAX: usize = 6;
 const HEAT_ROWS_MAX: usize = 20;
 const EVENTS_MAX: usize = 500;
+const NOTHING_MEASURED: &str = "Nothing was measured in this window.";
 pub const TONES: [Tone; LINES_MAX] =
     [Tone::Blue, Tone::Green, Tone::Yellow, Tone::Violet, Tone::Red, Tone::Cyan];
 
@@ -68,13 +70,17 @@ fn asked(front: &Front, mut query: Query) -> Result<Asked, Refusal> {
     let length = RANGES.iter().find(|(name, _)| *name == range).map(|(_, span)| *span);
     let usual = || front.appliance.window(Some(now.minus(length.unwrap_or(RANGES[2].1))), None);
     let mut asked = Asked {
-        range: if length.is_some() { range } else { RANGE_DEFAULT.to_owned() },
+        range: if length.is_some() { range.clone() } else { RANGE_DEFAULT.to_owned() },
         from: from.clone().unwrap_or_default(),
         to: to.clone().unwrap_or_default(),
         window: usual()?,
         wrong: String::new(),
     };
     if from.is_none() && to.is_none() {
+        if length.is_none() && !range.is_empty() {
+            let known = RANGES.map(|(name, _)| name).join("`, `");
+            asked.wrong = format!("`range`: expected `{known}`, got {}", quote(&range));
+        }
         return Ok(asked);
     }
     let given = |name: &str, text: Option<String>| {
@@ -105,12 +111,14 @@ fn page(front: &Front, query: Query) -> Result<HistoryPage, Refusal> {
         href: format!("/history?range={name}"),
         current: asked.range == *name,
     };
+    let gaps = gaps(front, window, look.now)?;
     let incidents = events.iter().filter(|event| event.severity() != "info");
     Ok(HistoryPage {
         shell,
         ranges: RANGES.iter().map(range).collect(),
         window: words(window),
-        figures: figures(&summary),
+        figures: figures(&summary, gaps == NOTHING_MEASURED),
+        gaps,
         charts: charts(front, window)?,
         latencies: latencies(front, window, &summary)?,
         heatmap: heatmap(front, window)?,
@@ -124,21 +132,49 @@ fn page(front: &Front, query: Query) -> Result<HistoryPage, Refusal> {
     })
 }
 
+/// With its year: a window may be a year away.
+fn minute(at: Time) -> String {
+    text::exact(at).chars().take(16).collect()
+}
+
 fn words(window: &Window) -> String {
     let (whole, step) = (window.to.since(window.from), Span::from_secs(window.bucket_secs));
     format!(
         "{} to {} UTC, {} in steps of {}",
-        text::day_clock(window.from),
-        text::day_clock(window.to),
+        minute(window.from),
+        minute(window.to),
         text::span(whole),
         text::span(step)
     )
 }
 
-fn figures(summary: &Summary) -> Vec<Figure> {
+/// What is missing of a window, in a sentence; empty for nothing. Every tick has the memory.
+fn gaps(front: &Front, window: &Window, now: Time) -> Result<String, Refusal> {
+    let series = Series::new(Metric::MemoryBytes, "");
+    let found = front.appliance.history_values(std::slice::from_ref(&series), window)?;
+    let known = found[&series].len();
+    // The step of this moment may be too young.
+    let over =
+        buckets(window).iter().filter(|at| (*at + window.bucket_secs) * 1_000 <= now.0).count();
+    let missing = over.saturating_sub(known);
+    let steps = |count: usize| text::count(count as u64);
+    Ok(match (known, missing) {
+        (0, _) => NOTHING_MEASURED.to_owned(),
+        (_, 0) => String::new(),
+        (_, missing) => {
+            let (missing, all) = (steps(missing), steps(over));
+            format!(
+                "Nothing was measured in {missing} of {all} steps, because Tidegate was not running: lines have gaps there."
+            )
+        }
+    })
+}
+
+/// `unknown`: what was not measured is not 0.
+fn figures(summary: &Summary, unknown: bool) -> Vec<Figure> {
     let figure = |label: &str, count: u64, tone: Option<Tone>| Figure {
         label: label.to_owned(),
-        value: text::count(count),
+        value: if unknown && count == 0 { text::NOTHING.to_owned() } else { text::count(count) },
         tone: tone.filter(|_| count > 0),
     };
     vec![
@@ -181,6 +217,7 @@ fn named(
         name: (*name).to_owned(),
         tone: *tone,
         values: aligned(window, &found[series], |point| point.mean),
+        peaks: aligned(window, &found[series], |point| point.max),
     };
     Ok(of.iter().zip(&wanted).map(line).collect())
 }
@@ -191,31 +228,20 @@ pub fn highest(
     window: &Window,
     metric: Metric,
     most: usize,
-) -> Result<Vec<(String, Vec<f64>)>, Refusal> {
-    let (wanted, _) = front.appliance.history_series(&format!("{}:", metric.as_str()))?;
-    let found = front.appliance.history_values(&wanted, window)?;
-    let peak = |points: &[Point]| points.iter().map(|point| point.max).fold(0.0, f64::max);
-    let mut all: Vec<(f64, String, Vec<f64>)> = found
-        .into_iter()
-        .map(|(series, points)| {
-            let values = aligned(window, &points, |point| point.mean);
-            (peak(&points), series.subject, values)
-        })
-        .filter(|(peak, ..)| *peak > 0.0)
-        .collect();
-    all.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    all.truncate(most);
-    Ok(all.into_iter().map(|(_, name, values)| (name, values)).collect())
-}
-
-fn coloured(lines: Vec<(String, Vec<f64>)>) -> Vec<Line> {
-    let line = |((name, values), tone): ((String, Vec<f64>), Tone)| Line { name, tone, values };
-    lines.into_iter().zip(TONES.into_iter().cycle()).map(line).collect()
+) -> Result<Vec<Line>, Refusal> {
+    let found = front.appliance.history_highest(metric, window, most)?;
+    let line = |((series, points), tone): ((Series, Vec<Point>), Tone)| Line {
+        name: series.subject,
+        tone,
+        values: aligned(window, &points, |point| point.mean),
+        peaks: aligned(window, &points, |point| point.max),
+    };
+    Ok(found.into_iter().zip(TONES.into_iter().cycle()).map(line).collect())
 }
 
 /// Lengths of the longest streams.
 pub fn backlog(front: &Front, window: &Window, id: &str) -> Result<Chart, Refusal> {
-    let lines = coloured(highest(front, window, Metric::StreamLength, LINES_MAX)?);
+    let lines = highest(front, window, Metric::StreamLength, LINES_MAX)?;
     Ok(Chart::of(id, "Entries of the longest streams", Unit::Count, place(window), &lines))
 }
 
@@ -229,7 +255,7 @@ fn charts(front: &Front, window: &Window) -> Result<Vec<Chart>, Refusal> {
             ("failed", Metric::FailedPerSecond, Tone::Red),
         ],
     )?;
-    let fleet = coloured(highest(front, window, Metric::WorkersAlive, LINES_MAX)?);
+    let fleet = highest(front, window, Metric::WorkersAlive, LINES_MAX)?;
     let waiting = named(
         front,
         window,
@@ -264,7 +290,7 @@ fn infrastructure(front: &Front, window: &Window) -> Result<Vec<Chart>, Refusal>
         ],
     )?;
     let disk = named(front, window, &[("disk used", Metric::DiskUsedPercent, Tone::Yellow)])?;
-    let doors = coloured(highest(front, window, Metric::Connections, LINES_MAX)?);
+    let doors = highest(front, window, Metric::Connections, LINES_MAX)?;
     let place = place(window);
     Ok(vec![
         Chart::of("sizes", "Memory and store", Unit::Bytes, place, &sizes),
@@ -299,6 +325,7 @@ fn latencies(
                         .map(|at| times.get(at).map(part).filter(|one| !one.is_empty()))
                         .map(|one| one.map_or(f64::NAN, |one| one.quantile_ms(q)))
                         .collect(),
+                    peaks: Vec::new(),
                 })
                 .collect()
         };
@@ -342,12 +369,13 @@ fn oldest(front: &Front, window: &Window, task: &str) -> Result<Line, Refusal> {
         name: name.to_owned(),
         tone: Tone::Violet,
         values: aligned(window, &found[&series], |point| point.max * 1_000.0),
+        peaks: Vec::new(),
     })
 }
 
 fn heatmap(front: &Front, window: &Window) -> Result<Heatmap, Refusal> {
     let mut rows = highest(front, window, Metric::WorkerUtilization, HEAT_ROWS_MAX)?;
-    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
     let (to, step) = place(window);
     Ok(Heatmap::new(to, step, rows))
 }

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 
 use axum::extract::State as Has;
 
-use super::alerts::row as alert_row;
+use super::alerts::{first_of_each, rows as alert_rows};
 use super::history::backlog;
 use super::html;
 use super::look::Look;
-use super::workers::{card, event_row};
+use super::workers::{by_need, card, event_row};
 use crate::base::time::Span;
 use crate::front::dashboard::chart::Unit;
 use crate::front::dashboard::history::Figure;
@@ -23,10 +23,11 @@ use crate::model::refusal::Refusal;
 use crate::model::sample::{Metric, Sample};
 
 /// Rows of each table.
+/// Types of workers.
+const CARDS_SHOWN: usize = 30;
 const STREAMS_SHOWN: usize = 50;
 const ORGS_SHOWN: usize = 20;
 const EVENTS_SHOWN: usize = 30;
-const ALERTS_SHOWN: usize = 10;
 /// What the chart shows.
 const CHART_OVER: Span = Span::from_hours(1);
 /// An answer from outside, or a row of the outbox, that waits for so long deserves a look.
@@ -45,21 +46,22 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
     let measured = newest.as_ref().map(|sample| text::relative(sample.at, look.now));
     let sample = newest.unwrap_or_default();
     let window = front.appliance.window(Some(look.now.minus(CHART_OVER)), None)?;
-    let types = front.appliance.workers()?;
+    let types = by_need(front.appliance.workers()?);
     let events = front.appliance.fleet_events(None, EVENTS_SHOWN)?;
     let (streams, streams_more) = streams(&sample);
     let mut firing: Vec<&Alert> = look.firing.iter().collect();
     firing.sort_by_key(|alert| Reverse(alert.severity));
-    let firing_more = firing.len().saturating_sub(ALERTS_SHOWN) as u64;
+    let (firing, firing_more) = first_of_each(alert_rows(front, firing.into_iter(), look.now));
     let failed = sample.failed.iter().map(|(part, why)| format!("Not measured: {part}, {why}."));
     Ok(LivePage {
         shell: look.shell(front, "Live", "/live", "/live".to_owned()),
         measured: measured.unwrap_or_default(),
         failed: failed.collect(),
         runs: runs(&sample),
-        firing: firing.iter().take(ALERTS_SHOWN).map(|alert| alert_row(alert, look.now)).collect(),
+        firing,
         firing_more,
-        cards: types.iter().map(|kind| card(kind, look.now)).collect(),
+        cards: types.iter().take(CARDS_SHOWN).map(|kind| card(kind, look.now)).collect(),
+        cards_more: types.len().saturating_sub(CARDS_SHOWN) as u64,
         chart: backlog(front, &window, "live-backlog")?,
         streams,
         streams_more,

@@ -116,6 +116,7 @@ fn chart(steps: &[Step]) -> Chart {
         name: name.to_owned(),
         tone,
         values: steps.iter().map(value).collect(),
+        peaks: Vec::new(),
     };
     let series = [
         series("created", Tone::Blue, |step| step.created),
@@ -211,7 +212,7 @@ fn limit_words(task: &Task) -> String {
 }
 
 fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> Result<StoreCard, Refusal> {
-    let commits = writer.commits > 0;
+    let commits = writer.commit_p50_ms > 0.0;
     let length = |ms: f64| {
         if commits { text::micros((ms * 1_000.0) as u64) } else { text::NOTHING.to_owned() }
     };

@@ -10,7 +10,7 @@ use crate::appliance::runs::Scope;
 use crate::appliance::shards::{Filter, Told, ToldShard};
 use crate::base::id::Id;
 use crate::base::time::Time;
-use crate::front::dashboard::parts::{Badge, Pager, RunLink, When};
+use crate::front::dashboard::parts::{Badge, Pager, RunLink, Tone, When};
 use crate::front::dashboard::sharded::{
     ErrorRow, ShardBar, ShardRow, ShardedRow, ShardedRunPage, ShardedRunsPage,
 };
@@ -60,11 +60,19 @@ fn list_page(front: &Front, before: Option<Id>) -> Result<ShardedRunsPage, Refus
     })
 }
 
+/// In the words of a batch: finished is not well while a shard has failed.
+fn state(told: &Told) -> Badge {
+    match (told.head.phase.as_str(), &told.error) {
+        ("finished", Some(_)) => Badge::new(Tone::Red, "cross", "finished, with failures"),
+        (phase, _) => Badge::sharded(phase),
+    }
+}
+
 fn row(told: &Told, now: Time) -> ShardedRow {
     let head = &told.head;
     ShardedRow {
         id: head.id.to_string(),
-        state: Badge::sharded(head.phase.as_str()),
+        state: state(told),
         task: head.task.to_string(),
         org: head.org.to_string(),
         env: head.env.to_string(),
@@ -109,7 +117,7 @@ fn page(front: &Front, id: Id, from: u32) -> Result<ShardedRunPage, Refusal> {
     Ok(ShardedRunPage {
         shell,
         id: id.to_string(),
-        state: Badge::sharded(head.phase.as_str()),
+        state: state(&told),
         resumable: head.held > 0,
         error: told.error.as_ref().map_or(String::new(), |(shard, error)| match shard {
             Some(index) => format!("Shard {index}: {}", error.message),

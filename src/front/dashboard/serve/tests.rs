@@ -29,6 +29,7 @@ use crate::store::open::{CACHE_BYTES, DataDir, open_dir};
 mod alerts;
 mod batches;
 mod buffer;
+mod history;
 mod streams;
 mod workers;
 

@@ -28,7 +28,7 @@ pub async fn show(Has(front): Has<Front>) -> Answer {
 
 fn page(front: &Front) -> Result<WorkersPage, Refusal> {
     let look = Look::take(front)?;
-    let types = front.appliance.workers()?;
+    let types = by_need(front.appliance.workers()?);
     let events = front.appliance.fleet_events(None, EVENTS_SHOWN)?;
     let mut consumers: Vec<&WorkerView> = Vec::new();
     for kind in &types {
@@ -54,6 +54,18 @@ fn first_worker(front: &Front) -> String {
         "{cli} XGROUP CREATE greetings workers 0 MKSTREAM\n\
          {cli} XREADGROUP GROUP workers me BLOCK 0 STREAMS greetings '>'"
     )
+}
+
+/// Types of workers with those that ask for attention first: crashed ones, then those with more before
+/// them than they can take.
+pub fn by_need(mut types: Vec<TypeView>) -> Vec<TypeView> {
+    // The sort is stable, so cards change places only when their state does.
+    types.sort_by_key(|view| match view.kind.state {
+        State::Crashed => 0,
+        _ if view.utilization() >= 1.0 => 1,
+        State::Alive | State::Stopped => 2,
+    });
+    types
 }
 
 pub fn card(view: &TypeView, now: Time) -> WorkerCard {

@@ -214,7 +214,7 @@ fn s13_no_worker_left_is_critical_and_says_why() {
         house.now = Time(8_000);
         let drafts = house.drafts();
         assert_eq!(drafts[0].title(), "critical: gone: arax");
-        assert!(drafts[0].lines()[0].contains(word), "{:?}", drafts[0].lines());
+        assert!(drafts[0].items[0].detail.contains(word), "{:?}", drafts[0].items);
     }
 }
 
@@ -281,7 +281,7 @@ fn a_type_that_was_gone_between_two_looks_is_told() {
     assert_eq!(house.look(3), NONE);
     house.now = Time(9_000);
     let drafts = house.drafts();
-    assert!(drafts[0].lines()[0].contains("there are workers again"), "{:?}", drafts[0].lines());
+    assert!(drafts[0].items[0].detail.contains("there are workers again"), "{:?}", drafts[0].items);
     assert_eq!(house.look(12), NONE);
 }
 

@@ -69,3 +69,25 @@ async fn tests_of_channels_are_shown_once() {
     let (status, _) = read(house.form("/alerts/test", &[("channel", "mail")]).await).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn one_rule_does_not_hide_the_others() {
+    let house = House::new();
+    let mut sample = Sample::default();
+    for n in 0..60 {
+        sample.put(Metric::EndpointState, format!("agent-{n:02}/disabled"), 1.0);
+    }
+    sample.put(Metric::StreamLag, "a[b]", 900.0);
+    sample.put(Metric::OutboxDead, "", 1.0);
+    let sample = Arc::new(sample);
+    house.appliance.look_at_alerts(sample.clone()).await.unwrap();
+    let mut later = (*sample).clone();
+    later.put(Metric::OutboxDead, "", 3.0);
+    house.appliance.look_at_alerts(Arc::new(later.clone())).await.unwrap();
+    later.put(Metric::OutboxDead, "", 7.0);
+    house.appliance.keep_sample(later);
+    let (_, page) = house.page("/alerts").await;
+    assert_eq!(page.matches("Silence endpoint-disabled").count(), 20);
+    assert!(page.contains("40 more of endpoint-disabled"), "{page}");
+    assert!(page.contains("dead letters grew from 1 to 3") && page.contains("Now 7"), "{page}");
+}
