@@ -14,7 +14,8 @@
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
-//!                    route and resp::needs every command; stream and tls carry both doors
+//!                    route and resp::needs every command; stream and tls carry both doors, accepting
+//!                    is what both do when no connection can be taken
 //!        work        duties: dispatch (core decides, driver does, sender sends), pulse (rates),
 //!                    monitor (looks at everything every few seconds, and keeps history), alerts (a
 //!                    look after each sample; slack, mail and webhook, each by itself),
@@ -55,7 +56,7 @@
 //!                    moment), alert (rule, reading: what is breached, machine: who is told what),
 //!                    history (windows and their buckets), setting (one in effect), histogram (lengths of time that can be
 //!                    merged), refusal (every expected no)
-//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json
+//! 0      base        words everyone uses: time, ids, names, entropy, hash, text, patterns, json, panics
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.

@@ -8,5 +8,6 @@ pub mod id;
 pub mod json;
 pub mod memory;
 pub mod name;
+pub mod panics;
 pub mod text;
 pub mod time;
