@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::appliance::pulse::Pulse;
 use crate::appliance::{self, Appliance};
@@ -31,8 +32,7 @@ use crate::front::tls::{Tls, TlsError, self_sign};
 use crate::model::alert::Channel;
 use crate::model::refusal::{Class, Refusal};
 use crate::model::signature::sign;
-use crate::store::fault::Fault;
-use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir};
+use crate::store::open::{DataDir, OpenError, RepairProgress, open_dir, unharmed};
 use crate::work::alerts;
 use crate::work::alerts::channels::Channels;
 use crate::work::dispatch::driver;
@@ -54,8 +54,6 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Open(#[from] OpenError),
-    #[error("the store cannot be read: {0}")]
-    Store(#[from] Fault),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("deliveries cannot be sent: {0}")]
@@ -96,8 +94,26 @@ pub async fn start(settings: Settings, on_fault: OnFault) -> Result<App, StartEr
     start_on(Sockets::default(), settings, on_fault).await
 }
 
+/// Like [`start`], by another clock than the machine's.
+pub async fn start_by(
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    on_fault: OnFault,
+) -> Result<App, StartError> {
+    start_with(clock, Sockets::default(), settings, on_fault).await
+}
+
 /// Like [`start`], on sockets that may be bound already.
 pub async fn start_on(
+    sockets: Sockets,
+    settings: Settings,
+    on_fault: OnFault,
+) -> Result<App, StartError> {
+    start_with(Arc::new(SystemClock), sockets, settings, on_fault).await
+}
+
+async fn start_with(
+    clock: Arc<dyn Clock>,
     sockets: Sockets,
     settings: Settings,
     on_fault: OnFault,
@@ -105,7 +121,6 @@ pub async fn start_on(
     let stop = CancellationToken::new();
     let (listener, http) = listen(sockets.http, settings.http).await?;
     let (redis_listener, redis) = listen(sockets.redis, settings.redis).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // The doors answer `not_ready` and `LOADING` while the store is opened, which may take a while
     // after a kill.
     let counted = appliance::Doors::default();
@@ -123,17 +138,13 @@ pub async fn start_on(
     let serving = server::serve(
         listening,
         door.router(),
-        server::Settings { connections: counted.http.clone(), ..server::Settings::default() },
+        http_clients(&settings, counted.http.clone()),
         stop.clone(),
     );
     let mut doors = vec![tokio::spawn(serving)];
     let redis_door = Arc::new(resp::door::Door::new(
         clock.clone(),
-        resp::door::Settings {
-            tls: redis_tls,
-            connections: counted.redis.clone(),
-            ..resp::door::Settings::default()
-        },
+        resp::door::Settings { tls: redis_tls, ..redis_clients(&settings, counted.redis.clone()) },
         Entropy::from_system().hex(40),
         redis.port(),
     ));
@@ -238,22 +249,46 @@ async fn open(
     let dir = tokio::task::spawn_blocking(move || open_dir(&path, cache, repair_progress()))
         .await
         .expect("opening does not panic")?;
-    let (appliance, writer) = appliance::start::start(
-        dir.disk.clone(),
-        clock,
-        appliance::Settings {
-            sync_budget: settings.sync_budget,
-            buffer: settings.buffer,
-            retention: settings.retention,
-            alerts: Arc::new(settings.alerts.settings.clone()),
-            data_dir: Some(settings.data_dir.clone()),
-            backup: settings.backup.clone(),
-            doors,
-            ..appliance::Settings::default()
-        },
-        on_fault,
-    )?;
+    let inside = appliance::Settings {
+        sync_budget: settings.sync_budget,
+        buffer: settings.buffer,
+        retention: settings.retention,
+        alerts: Arc::new(settings.alerts.settings.clone()),
+        data_dir: Some(settings.data_dir.clone()),
+        backup: settings.backup.clone(),
+        doors,
+        ..appliance::Settings::default()
+    };
+    let disk = dir.disk.clone();
+    let started = unharmed(|| appliance::start::start(disk, clock, inside, on_fault));
+    let (appliance, writer) =
+        started.map_err(|fault| OpenError::Store { dir: settings.data_dir.clone(), fault })?;
     Ok((dir, appliance, writer))
+}
+
+/// What clients of HTTP may do.
+fn http_clients(settings: &Settings, connections: TaskTracker) -> server::Settings {
+    let defaults = server::Settings::default();
+    let (wanted, timeout) = (&settings.clients, settings.clients.request_timeout);
+    server::Settings {
+        connections_max: wanted.http_connections_max,
+        header_read_timeout: timeout.unwrap_or(defaults.header_read_timeout),
+        body_read_timeout: timeout.unwrap_or(defaults.body_read_timeout),
+        connections,
+        ..defaults
+    }
+}
+
+/// What clients of the Redis protocol may do.
+fn redis_clients(settings: &Settings, connections: TaskTracker) -> resp::door::Settings {
+    let defaults = resp::door::Settings::default();
+    let (wanted, timeout) = (&settings.clients, settings.clients.request_timeout);
+    resp::door::Settings {
+        connections_max: wanted.redis_connections_max,
+        request_timeout: timeout.map_or(defaults.request_timeout, Span::to_duration),
+        connections,
+        ..defaults
+    }
 }
 
 fn sender_of(settings: &Settings) -> Result<Sender, sender::SenderError> {

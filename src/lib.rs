@@ -14,7 +14,8 @@
 //! 5      front       doors: http (a file per resource, one table of operations), resp (the Redis
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
-//!                    route and resp::needs every command; stream and tls carry both doors
+//!                    route and resp::needs every command; stream and tls carry both doors, accepting
+//!                    is what both do when no connection can be taken
 //!        work        duties: dispatch (core decides, driver does, sender sends), monitor
 //!                    (looks at everything every few seconds, and keeps history), alerts (a look
 //!                    after each sample; slack, mail and webhook, each by itself), purge (rows
@@ -57,7 +58,7 @@
 //!                    (one in effect), histogram (lengths of time that can be merged), trace (a
 //!                    caller's, passed on), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, human (as people read
-//!                    numbers), latest (how long things took lately), patterns, json
+//!                    numbers), latest (how long things took lately), patterns, json, panics
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.

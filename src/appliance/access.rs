@@ -23,6 +23,7 @@ use crate::base::entropy::fill_secret;
 use crate::base::id::Id;
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
+use crate::ledger::access::audit::{self as audit_line, Line};
 use crate::ledger::access::{sessions, tokens, users};
 use crate::model::access::{
     Audited, Bounds, Known, Role, SEEN_EVERY, SecretHash, Session, Token, User, Who,
@@ -52,10 +53,15 @@ const PASSWORD_BYTES_MAX: usize = 1_024;
 /// How long the set-up link is good.
 pub const SET_UP_FOR: Span = Span::from_mins(30);
 
+/// A clock may be set back by so much without bringing anything back that was over.
+const SET_BACK_MAX: Span = Span::from_hours(24);
+
 /// What is known of callers, in memory.
 pub struct Keeper {
     callers: RwLock<Callers>,
     attempts: Mutex<Attempts>,
+    /// The latest moment there was.
+    latest: AtomicI64,
     /// Hash of the secret of the set-up link, and until when it is good.
     link: Mutex<Option<(SecretHash, Time)>>,
     hashing: Semaphore,
@@ -84,11 +90,20 @@ struct KnownSession {
     seen: AtomicI64,
 }
 
+impl KnownSession {
+    /// With what is not written yet.
+    fn session_now(&self) -> Session {
+        let seen_at = Time(self.seen.load(Ordering::Relaxed));
+        Session { seen_at, ..self.session.clone() }
+    }
+}
+
 impl Callers {
-    fn load(view: &dyn Rows, now: Time) -> Result<Callers, Fault> {
+    fn load(view: &dyn Rows) -> Result<Callers, Fault> {
         let users = rows::users(view, USERS_MAX)?;
         let tokens = rows::tokens(view, 2 * TOKENS_MAX)?;
-        let live = tokens.into_iter().filter(|token| token.is_live(now));
+        // Those that have expired are told by each look: the clock may have been wrong.
+        let live = tokens.into_iter().filter(|token| token.revoked_at.is_none());
         let found = rows::sessions(view, sessions::SESSIONS_MAX)?;
         let known = |session: Session| {
             // Of a user that was removed, perhaps with another one of that name since.
@@ -126,10 +141,12 @@ fn who_of_user(user: &User) -> Who {
 }
 
 impl Keeper {
-    pub fn load(view: &dyn Rows, now: Time) -> Result<Keeper, Fault> {
+    /// `latest`: a moment of which the store knows that it was.
+    pub fn load(view: &dyn Rows, latest: Time) -> Result<Keeper, Fault> {
         Ok(Keeper {
-            callers: RwLock::new(Callers::load(view, now)?),
+            callers: RwLock::new(Callers::load(view)?),
             attempts: Mutex::default(),
+            latest: AtomicI64::new(latest.0),
             link: Mutex::default(),
             hashing: Semaphore::new(HASHING_MAX),
             waiting: Semaphore::new(WAITING_MAX),
@@ -195,9 +212,8 @@ impl Appliance {
         }
         // Apart from the passwords: a worker with an old token locks nobody out of the pages.
         let key = format!("token {from}");
-        let mut attempts = self.access.attempts();
-        let wait = attempts.wait(&key, now);
-        attempts.fail(&key, now);
+        let wait = self.access.attempts().wait(&key, now);
+        self.count_failure(&key, from, now);
         match wait {
             Some(wait) => Err(too_often(wait)),
             None => {
@@ -206,25 +222,66 @@ impl Appliance {
         }
     }
 
+    /// A guess that was wrong. Where a pause begins the audit log has a line.
+    fn count_failure(&self, key: &str, from: &str, now: Time) {
+        if !self.access.attempts().fail(key, now) {
+            return;
+        }
+        let line = Line {
+            who: "a stranger".to_owned(),
+            from: from.to_owned(),
+            action: "too many wrong tokens or passwords".to_owned(),
+            what: key.to_owned(),
+            detail: "further ones are slowed".to_owned(),
+            ..Line::default()
+        };
+        // Nobody waits for it, least of all who guesses.
+        drop(self.handle.send(move |tx| {
+            audit_line::add(tx, &line);
+            Ok(())
+        }));
+    }
+
     /// The caller whose token has this hash, for as long as that is live.
     pub fn of_proof(&self, proof: &SecretHash) -> Option<Arc<Who>> {
-        let now = self.now();
+        let now = self.moment();
         self.access.look(|callers| {
             let token = callers.tokens.get(proof)?;
             token.expires_at.is_none_or(|at| now < at).then(|| token.who.clone())
         })
     }
 
+    /// Whether the session with this hash goes on; does not count as using it.
+    pub fn knows_session(&self, hash: &SecretHash) -> bool {
+        let now = self.moment();
+        self.access.look(|callers| {
+            callers.sessions.get(hash).is_some_and(|known| known.session_now().is_live(now))
+        })
+    }
+
+    /// The moment by which tokens, sessions and links are over. A clock that is set back brings none
+    /// of them back to life; one that is set back by more than a day was wrong before, and is
+    /// believed.
+    pub fn moment(&self) -> Time {
+        let now = self.now();
+        let latest = Time(self.access.latest.fetch_max(now.0, Ordering::Relaxed));
+        if latest.since(now) > SET_BACK_MAX {
+            self.access.latest.store(now.0, Ordering::Relaxed);
+            return now;
+        }
+        latest.max(now)
+    }
+
     /// The caller with this session, if it is live. Notes that it was used, now and then.
     pub fn of_session(&self, secret: &str) -> Option<Arc<Who>> {
-        let (hash, now) = (hash_of(secret), self.now());
+        let (hash, now) = (hash_of(secret), self.moment());
         let (who, stale) = self.access.look(|callers| {
             let known = callers.sessions.get(&hash)?;
-            let seen_at = Time(known.seen.load(Ordering::Relaxed));
-            if !(Session { seen_at, ..known.session.clone() }).is_live(now) {
+            let session = known.session_now();
+            if !session.is_live(now) {
                 return None;
             }
-            let stale = now.since(seen_at) > SEEN_EVERY;
+            let stale = now.since(session.seen_at) > SEEN_EVERY;
             if stale {
                 known.seen.store(now.0, Ordering::Relaxed);
             }
@@ -240,7 +297,7 @@ impl Appliance {
     /// Reads again what the store says of callers; after each change.
     fn reload_callers(&self) -> Result<(), Refusal> {
         let mut callers = self.access.callers.write().unwrap_or_else(PoisonError::into_inner);
-        *callers = Callers::load(&self.snapshot()?, self.now()).map_err(unreadable)?;
+        *callers = Callers::load(&self.snapshot()?).map_err(unreadable)?;
         Ok(())
     }
 
@@ -325,13 +382,15 @@ impl Appliance {
     ) -> Result<User, Refusal> {
         let now = self.now();
         let keys = [format!("address {from}"), format!("user {user}")];
+        let name = Name::new(user).ok();
+        // Whoever guesses a name from elsewhere must not keep its owner out.
+        let counts = if self.is_at_home(name.as_ref(), from) { &keys[..1] } else { &keys[..] };
         {
-            let attempts = self.access.attempts();
-            if let Some(wait) = keys.iter().filter_map(|key| attempts.wait(key, now)).max() {
+            let mut attempts = self.access.attempts();
+            if let Some(wait) = counts.iter().filter_map(|key| attempts.wait(key, now)).max() {
                 return Err(too_often(wait));
             }
         }
-        let name = Name::new(user).ok();
         let found = match &name {
             Some(name) => rows::user(&self.snapshot()?, name).map_err(unreadable)?,
             None => None,
@@ -341,18 +400,28 @@ impl Appliance {
             None => self.nobodys_password().await?,
         };
         let right = self.is_password(password, stored).await?;
-        let mut attempts = self.access.attempts();
         match found.filter(|_| right) {
             Some(found) => {
-                keys.iter().for_each(|key| attempts.succeed(key));
+                let mut attempts = self.access.attempts();
+                counts.iter().for_each(|key| attempts.succeed(key));
                 Ok(found)
             }
             None => {
-                keys.iter().for_each(|key| attempts.fail(key, now));
+                keys.iter().for_each(|key| self.count_failure(key, from, now));
                 let message = "no user of this name has this password";
                 Err(Refusal::new(Code::WrongPassword, message))
             }
         }
+    }
+
+    /// Whether this user is signed in from that address already.
+    fn is_at_home(&self, name: Option<&Name>, from: &str) -> bool {
+        let now = self.moment();
+        let is_theirs = |session: &Session| {
+            Some(&session.user) == name && session.from == from && session.is_live(now)
+        };
+        self.access
+            .look(|callers| callers.sessions.values().any(|known| is_theirs(&known.session_now())))
     }
 
     pub async fn sign_out(&self, secret: &str) -> Result<(), Refusal> {
@@ -368,7 +437,7 @@ impl Appliance {
             return None;
         }
         let (secret, hash) = fresh_secret("");
-        let until = self.now().plus(SET_UP_FOR);
+        let until = self.moment().plus(SET_UP_FOR);
         *self.access.link.lock().unwrap_or_else(PoisonError::into_inner) = Some((hash, until));
         Some(secret)
     }
@@ -381,12 +450,13 @@ impl Appliance {
             return Err(too_often(wait));
         }
         let link = *self.access.link.lock().unwrap_or_else(PoisonError::into_inner);
-        let good = link
-            .is_some_and(|(hash, until)| bool::from(hash.ct_eq(&hash_of(secret))) && now < until);
+        let good = link.is_some_and(|(hash, until)| {
+            bool::from(hash.ct_eq(&hash_of(secret))) && self.moment() < until
+        });
         if good && !self.has_users() {
             return Ok(());
         }
-        self.access.attempts().fail(&key, now);
+        self.count_failure(&key, from, now);
         let message = "the link is used up or too old: the log of a fresh start has another one, \
                        and `tidegate user add` needs none";
         Err(Refusal::new(Code::Forbidden, message))

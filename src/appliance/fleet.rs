@@ -14,7 +14,7 @@ use crate::ledger::streams::open::{pending_count, pending_count_of};
 use crate::ledger::streams::requeue;
 use crate::model::refusal::Refusal;
 use crate::model::stream::{KeyName, lag};
-use crate::model::worker::{FleetEvent, HEARTBEAT_TTL, State, Worker, WorkerType};
+use crate::model::worker::{FleetEvent, HEARTBEAT_TTL, State, Worker, WorkerType, is_fresh};
 use crate::store::fault::Fault;
 use crate::store::kinds::key::Value;
 use crate::store::kinds::{group as groups, key as keys, worker as rows};
@@ -135,7 +135,7 @@ impl Appliance {
             match beating.get(&name).filter(|_| stream.db == 0) {
                 // What it was given before it started is of an earlier life under the same name.
                 Some(worker) => {
-                    let here = worker.beat_at.is_some_and(|at| now.since(at) < HEARTBEAT_TTL);
+                    let here = worker.beat_at.is_some_and(|at| is_fresh(at, now));
                     (here && worker.marker_at < worker.beat_at).then_some(worker.started_at)
                 }
                 None => {

@@ -11,6 +11,7 @@ use super::{Appliance, unreadable};
 pub use crate::ledger::outbox::claim::{Claim, Claimed, Delivery, Turn};
 pub use crate::ledger::outbox::fire::Fired;
 pub use crate::ledger::outbox::settle::{Report, Settled};
+pub use crate::ledger::outbox::step_back::{Progress, StepBack};
 
 /// Endpoints with work that are looked up at start.
 const ENDPOINTS_MAX: usize = 10_000;
@@ -29,6 +30,15 @@ impl Appliance {
     /// Fires timers that are due.
     pub async fn fire(&self) -> Result<Fired, Refusal> {
         self.call(outbox::fire::fire).await
+    }
+
+    /// The clock was set back: what waits goes on waiting as long as it was to. Gives where to go on.
+    pub async fn move_timers(
+        &self,
+        step: StepBack,
+        progress: Progress,
+    ) -> Result<Option<Progress>, Refusal> {
+        self.call(move |tx| outbox::step_back::move_timers(tx, step, progress)).await
     }
 
     /// Takes back every claim that the process before this one left; before anything is claimed.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::base::entropy::Entropy;
-use crate::base::id::Minter;
-use crate::base::time::Clock;
+use crate::base::id::{Id, Minter};
+use crate::base::time::{Clock, Time};
 use crate::engine::writer::{self, OnFault, Writer};
 use crate::ledger::ask::newest::newest_id;
 use crate::store::disk::Disk;
@@ -23,11 +23,12 @@ pub fn start(
 ) -> Result<(Appliance, Writer), Fault> {
     let mut minter = Minter::new(Entropy::from_system());
     let snapshot = disk.snapshot()?;
-    if let Some(newest) = newest_id(&snapshot)? {
+    let newest = newest_id(&snapshot)?;
+    if let Some(newest) = newest {
         minter.stay_above(newest);
     }
     let gate = GateKeeper::load(&snapshot, &settings.buffer)?;
-    let access = Keeper::load(&snapshot, clock.now())?;
+    let access = Keeper::load(&snapshot, newest.map_or(Time::ZERO, Id::time))?;
     drop(snapshot);
     let (handle, writer) = writer::start(disk, clock.clone(), minter, on_fault);
     Ok((Appliance::new(handle, clock, settings, gate, access), writer))

@@ -10,5 +10,6 @@ pub mod json;
 pub mod latest;
 pub mod memory;
 pub mod name;
+pub mod panics;
 pub mod text;
 pub mod time;

@@ -44,12 +44,8 @@ impl Failure {
 pub fn of_start(error: &StartError) -> i32 {
     match error {
         StartError::Open(error) => of_open(error),
-        StartError::Store(Fault::Newer(_)) => NEWER_DATA,
         StartError::NoAccess(_) | StartError::Tls(_) => BAD_CONFIGURATION,
-        StartError::Listen { .. }
-        | StartError::Store(_)
-        | StartError::Sender(_)
-        | StartError::Refused(_) => FAILED,
+        StartError::Listen { .. } | StartError::Sender(_) | StartError::Refused(_) => FAILED,
     }
 }
 

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::base::panics;
 use crate::config::load::load;
 use crate::config::settings::{BadSetting, Settings};
 use crate::model::setting::Origin;
@@ -110,6 +111,7 @@ impl Common {
 
 /// Runs the verb that the arguments name; gives the exit code.
 pub fn run() -> i32 {
+    panics::tell_in_the_log();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

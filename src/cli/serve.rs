@@ -1,6 +1,5 @@
 //! `tidegate serve`: the appliance until TERM or INT; a second signal ends it at once.
 
-use std::convert::Infallible;
 use std::io::IsTerminal;
 
 use clap::Args;
@@ -111,7 +110,8 @@ async fn serve(settings: Settings, json: bool, common: &Common, log: &Log) -> i3
     };
     let app = tokio::select! {
         started = started(sockets, settings, &mut signals) => started,
-        never = ask_for_time(&manager) => match never {},
+        // A start over a large store after a kill may take a while.
+        never = manager.ask_for_time() => match never {},
     };
     let app = match app {
         Ok(app) => app,
@@ -171,14 +171,6 @@ async fn reload_settings(reloader: &Reloader, common: &Common, log: &Log) {
         Err(bad) => {
             tracing::error!(key = bad.key, error = %bad, "the settings were not changed");
         }
-    }
-}
-
-/// A start over a large store after a kill may take a while.
-async fn ask_for_time(manager: &Manager) -> Infallible {
-    loop {
-        tokio::time::sleep(systemd::MORE_TIME_EVERY).await;
-        manager.ask_for_time();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a service manager is told, and what it hands over: `sd_notify` and socket activation, both by
 //! hand. Without their variables in the environment nothing here does anything.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -17,9 +18,10 @@ use crate::base::time::monotonic_micros;
 const FIRST_SOCKET: RawFd = 3;
 /// Sockets that could be meant: one for each door.
 const SOCKETS_MAX: usize = 2;
-/// While the store recovers, this much more time is asked for, and asked for this often.
-pub const MORE_TIME: Duration = Duration::from_secs(60);
-pub const MORE_TIME_EVERY: Duration = Duration::from_secs(15);
+/// While the store recovers, this much more time is asked for, and asked for this often; more often
+/// under a watchdog that is fed more often.
+const MORE_TIME: Duration = Duration::from_secs(60);
+const MORE_TIME_EVERY: Duration = Duration::from_secs(15);
 /// The watchdog is fed so many times in its time.
 const FEEDS_PER_TIMEOUT: u32 = 3;
 
@@ -58,10 +60,15 @@ impl Manager {
         self.tell("STOPPING=1\nSTATUS=finishing what is under way");
     }
 
-    /// The start takes longer than usual, and goes on.
-    pub fn ask_for_time(&self) {
+    /// The start takes longer than usual, and goes on; told for ever.
+    pub async fn ask_for_time(&self) -> Infallible {
+        let feeds = self.watchdog.map(|timeout| timeout / FEEDS_PER_TIMEOUT);
+        let every = feeds.map_or(MORE_TIME_EVERY, |every| every.min(MORE_TIME_EVERY));
         let micros = MORE_TIME.as_micros();
-        self.tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS=opening the store"));
+        loop {
+            tokio::time::sleep(every).await;
+            self.tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS=opening the store"));
+        }
     }
 
     /// Feeds the watchdog for as long as the writer answers; for ever.

@@ -1,6 +1,5 @@
 //! `tidegate verify`: whether a backup, or the directory of a stopped appliance, is whole.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use super::bar::Bar;
 use super::exit;
 use super::exit::Failure;
 use crate::appliance::backups::verify_file;
+use crate::base::panics::caught;
 use crate::ledger::verify::{Report, verify};
 use crate::store::backup::{BackupError, Reader, Summary};
 use crate::store::open::{CACHE_BYTES, OpenError, check_pages, open_dir};
@@ -31,13 +31,13 @@ impl Verify {
     pub fn run(self) -> i32 {
         let is_dir = self.what.is_dir();
         // What is damaged may break an assumption of whoever reads it.
-        let looked = catch_unwind(AssertUnwindSafe(|| match is_dir {
+        let looked = caught(|| match is_dir {
             true => look_at_dir(&self.what).map(|report| (None, report)),
             false => look_at_file(&self.what).map(|(summary, report)| (Some(summary), report)),
-        }));
-        let broken = |_| {
-            let what =
-                format!("`{}` is damaged: reading it broke an invariant", self.what.display());
+        });
+        let broken = |said| {
+            let what = self.what.display();
+            let what = format!("`{what}` is damaged: reading it broke an invariant: {said}");
             Err(Failure::new(exit::VERIFICATION_FAILED, what))
         };
         match looked.unwrap_or_else(broken) {

@@ -31,6 +31,10 @@ impl Settings {
         rows.put("server.redis", self.redis);
         rows.put("server.data_dir", self.data_dir.display());
         rows.put("server.hosts", self.hosts.join(", "));
+        let clients = &self.clients;
+        rows.put("server.http_connections_max", clients.http_connections_max);
+        rows.put("server.redis_connections_max", clients.redis_connections_max);
+        rows.maybe("server.request_timeout", clients.request_timeout);
         rows.put("log.level", &self.log_level);
         let files = self.tls.as_ref().map(|tls| match &tls.certificate {
             Certificate::Files(files) => Some(files),

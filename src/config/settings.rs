@@ -17,6 +17,7 @@ use crate::appliance::fleet::Floors;
 use crate::base::time::Span;
 use crate::front::http::tasks::PutTask;
 use crate::front::tls::Files;
+use crate::front::{http, resp};
 use crate::model::buffer::{BufferSettings, Patch};
 use crate::model::refusal::Refusal;
 use crate::model::retention::Retention;
@@ -71,6 +72,47 @@ pub struct WrittenServer {
     pub data_dir: Option<PathBuf>,
     /// Names under which pages and API may be asked, besides addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Open connections of HTTP; those above are answered 503.
+    pub http_connections_max: Option<usize>,
+    /// Open connections of the Redis protocol; those above are told so.
+    pub redis_connections_max: Option<usize>,
+    /// How long a client may take to send a request.
+    pub request_timeout: Option<Span>,
+}
+
+/// What clients may take of the doors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clients {
+    pub http_connections_max: usize,
+    pub redis_connections_max: usize,
+    /// `None`: each door has its own.
+    pub request_timeout: Option<Span>,
+}
+
+impl WrittenServer {
+    fn clients(&self) -> Result<Clients, BadSetting> {
+        let count = |name: &str, written: Option<usize>, default: usize| {
+            let count = written.unwrap_or(default);
+            let message = format!("expected 16 to 1000000, got {count}");
+            let bad = || BadSetting { key: format!("server.{name}"), message };
+            CONNECTIONS.contains(&count).then_some(count).ok_or_else(bad)
+        };
+        if let Some(span) = self.request_timeout.filter(|span| !REQUEST_TIMEOUT.contains(span)) {
+            let message = format!("expected 1s to 10m, got {span}");
+            return Err(BadSetting { key: "server.request_timeout".to_owned(), message });
+        }
+        let (http, redis) = (http::server::Settings::default(), resp::door::Settings::default());
+        let (http, redis) = (http.connections_max, redis.connections_max);
+        Ok(Clients {
+            http_connections_max: count("http_connections_max", self.http_connections_max, http)?,
+            redis_connections_max: count(
+                "redis_connections_max",
+                self.redis_connections_max,
+                redis,
+            )?,
+            request_timeout: self.request_timeout,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -221,6 +263,7 @@ pub struct Settings {
     pub http: SocketAddr,
     pub redis: SocketAddr,
     pub hosts: Vec<String>,
+    pub clients: Clients,
     pub data_dir: PathBuf,
     pub tls: Option<TlsSettings>,
     pub cache_bytes: usize,
@@ -238,6 +281,10 @@ pub struct Settings {
     pub origins: Origins,
 }
 
+/// Fewest and most connections of a door.
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 16..=1_000_000;
+/// Shortest and longest time for a request to arrive.
+const REQUEST_TIMEOUT: std::ops::RangeInclusive<Span> = Span::from_secs(1)..=Span::from_mins(10);
 /// Smallest and largest cache, in MiB.
 const CACHE_MIB: std::ops::RangeInclusive<u32> = 8..=65_536;
 /// Shortest and longest floor of a stream.
@@ -286,6 +333,7 @@ pub(super) fn in_section(section: &str, refusal: &Refusal) -> BadSetting {
 impl Written {
     pub fn check(self) -> Result<Settings, BadSetting> {
         let bad = |key: &str, message: String| BadSetting { key: key.to_owned(), message };
+        let clients = self.server.clients()?;
         let http = address("server.http", self.server.http, HTTP_DEFAULT)?;
         let redis = address("server.redis", self.server.redis, REDIS_DEFAULT)?;
         let cache_mib =
@@ -321,6 +369,7 @@ impl Written {
             http,
             redis,
             hosts: self.server.hosts,
+            clients,
             tls: self.tls.check()?,
             backup: self.backup.check(&data_dir)?,
             data_dir,

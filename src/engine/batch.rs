@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 
 use crate::base::id::Minter;
+use crate::base::panics::said;
 use crate::base::time::Time;
 use crate::model::history::Took;
 use crate::model::notice::Notice;
@@ -269,15 +270,6 @@ fn prepare(
         ran.append(&mut batch.served);
     }
     Ok(batch.changes)
-}
-
-/// What a panic said.
-pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -15,12 +15,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::base::id::Minter;
+use crate::base::panics::said;
 use crate::base::time::{Clock, Span, Stopwatch};
 use crate::model::refusal::{Code, Refusal};
 use crate::store::disk::Disk;
 use crate::store::fault::Fault;
 
-use super::batch::{Job, look_again, run_batch, said, unknown};
+use super::batch::{Job, look_again, run_batch, unknown};
 use super::gauges::Gauges;
 use super::handle::{Handle, Message, QUEUE_MAX, Shared};
 use super::hub::Hub;

@@ -68,11 +68,40 @@ pub struct Signs {
     pub pending: u64,
 }
 
+/// Whether a sign of life at that moment still counts. One that lies further ahead was given before
+/// the clock was set back, and says nothing.
+pub fn is_fresh(at: Time, now: Time) -> bool {
+    now.since(at).max(at.since(now)) < HEARTBEAT_TTL
+}
+
+/// Since when the fleet is watched by a clock that goes on: after a start, and after each time the
+/// clock was set back, nobody is taken for gone before they could give a new sign.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    since: Time,
+    latest: Time,
+}
+
+impl Watched {
+    pub fn since(now: Time) -> Watched {
+        Watched { since: now, latest: now }
+    }
+
+    /// Since when, as seen now.
+    pub fn look(&mut self, now: Time) -> Time {
+        if now < self.latest {
+            self.since = now;
+        }
+        self.latest = now;
+        self.since
+    }
+}
+
 impl Worker {
     /// The state that the signs tell. `watched_since`: nobody is taken for gone before one
     /// heartbeat's time has passed since then.
     pub fn judge(&self, signs: &Signs, now: Time, watched_since: Time) -> State {
-        let fresh = |at: Option<Time>| at.is_some_and(|at| now.since(at) < HEARTBEAT_TTL);
+        let fresh = |at: Option<Time>| at.is_some_and(|at| is_fresh(at, now));
         let said = self.marker_at.is_some_and(|marker| Some(marker) >= self.beat_at);
         let alive = match self.beat_at {
             Some(_) => fresh(self.beat_at) && !said,
@@ -227,6 +256,26 @@ mod tests {
             task_limit: 10,
             info: None,
         }
+    }
+
+    /// For as long as the clock was set back nobody could have gone.
+    #[test]
+    fn clock_that_was_set_back_hides_no_crash() {
+        let hour_ahead = ago(-3_600);
+        let mut watched = Watched::since(Time(0));
+        assert_eq!(watched.look(Time(NOW.0 + 3_600_000)), Time(0));
+        let since = watched.look(NOW);
+        assert_eq!(since, NOW, "set back by an hour");
+        let gone = worker(State::Alive, hour_ahead, None);
+        let later = NOW.plus(HEARTBEAT_TTL);
+        let none = Signs::default();
+        assert_eq!(gone.judge(&none, NOW, since), State::Alive, "it may beat yet");
+        assert_eq!(gone.judge(&none, later, watched.look(later)), State::Crashed);
+        let here = worker(State::Alive, Some(later), None);
+        assert_eq!(here.judge(&none, later, watched.look(later)), State::Alive);
+        // Steps of less than a heartbeat's time change nothing.
+        let beat = worker(State::Alive, ago(-5), None);
+        assert_eq!(beat.judge(&none, NOW, Time(0)), State::Alive);
     }
 
     /// 12, 21, 22: per worker, by its own notice, decided once.

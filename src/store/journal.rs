@@ -17,7 +17,9 @@
 //!
 //! Sequences only grow, so what an earlier lap left behind the last record is never taken for one.
 //! A record that is torn was not acknowledged, and ends the journal; but when a whole record of a
-//! higher sequence lies anywhere else, acknowledged rows are lost, and that is told as damage.
+//! higher sequence lies anywhere else, acknowledged rows are lost, and that is told as damage. So is
+//! a length that the file never has: its end was cut off. What nothing can tell is whether the very
+//! last record was torn by a power cut or was damaged later.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -124,6 +126,9 @@ impl Journal {
         let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged("is too long"))?];
         file.read(0, &mut bytes).map_err(|error| io_fault(&error))?;
         let header = Header::read(&bytes, identity)?;
+        if !is_own_length(length, header) {
+            return Err(damaged("is cut short: it is part of the store"));
+        }
         let mut journal = Journal::over(file, beside, header, length)?;
         let chains = [0, 1].map(|area| Chain::read(&bytes, journal.place_of(area), identity));
         let mut order: Vec<usize> = (0..2).filter(|area| chains[*area].last > after).collect();
@@ -248,6 +253,12 @@ impl Journal {
         self.length = length;
         Ok(())
     }
+}
+
+/// Whether a journal can have this length: that of its header, or grown from there in whole steps.
+fn is_own_length(length: u64, header: Header) -> bool {
+    let longest = HEADER_BYTES as u64 + 2 * header.area_bytes;
+    length == HEADER_BYTES as u64 || length.is_multiple_of(GROWTH_BYTES) || length == longest
 }
 
 /// The whole records of an area, from its front, each with the sequence after the one before.

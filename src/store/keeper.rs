@@ -9,12 +9,13 @@
 //! A failure stays: redb cannot tell what became of it, so the store must be opened anew, and what
 //! the keeper did not take over is found in the journal.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::{Database, Durability, ReadableDatabase};
+
+use crate::base::panics::caught;
 
 use super::apply::{ChangedRows, write_rows};
 use super::disk::{CHECKPOINT, ROWS, fault, io_fault, put_journal_row};
@@ -265,8 +266,9 @@ impl Main {
             if may_gather && lock(&self.view).recent.bytes() < GATHER_BYTES {
                 std::thread::sleep(GATHER);
             }
-            if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
-                lock(&self.turn).failed = Some(Fault::Panicked("the keeper of the store".into()));
+            if let Err(said) = caught(|| self.work()) {
+                let fault = Fault::Panicked(format!("the keeper of the store: {said}"));
+                lock(&self.turn).failed = Some(fault);
                 self.changed.notify_all();
             }
         }

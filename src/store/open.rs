@@ -16,6 +16,7 @@ use redb::Database;
 use redb::backends::FileBackend;
 
 use crate::base::entropy::Entropy;
+use crate::base::panics::caught;
 use crate::base::time::{Clock, SystemClock};
 
 use super::backup::BackupError;
@@ -111,8 +112,8 @@ pub fn open_dir(
         Ok(Files { db, journal: Some(open_journal(&journal)?) })
     });
     let broken = in_dir(dir);
-    let disk = Disk::open(opener).map_err(&broken)?;
-    match format_of(&disk).map_err(&broken)? {
+    let disk = unharmed(|| Disk::open(opener)).map_err(&broken)?;
+    match unharmed(|| format_of(&disk)).map_err(&broken)? {
         Some(found) if found > FORMAT => {
             return Err(OpenError::Newer { dir: dir.to_owned(), found });
         }
@@ -191,7 +192,7 @@ pub fn compact_dir(dir: &Path, cache_bytes: usize) -> Result<(u64, u64), OpenErr
         while db.compact().map_err(|error| Fault::Io(error.to_string()))? {}
         Ok(())
     };
-    compact().map_err(in_dir(dir))?;
+    unharmed(compact).map_err(in_dir(dir))?;
     Ok((before, bytes()))
 }
 
@@ -206,8 +207,14 @@ pub fn check_pages(opened: &DataDir, cache_bytes: usize) -> Result<(), OpenError
             false => Err(Fault::Corrupt("a page of the store does not match its checksum".into())),
         }
     };
-    check().map_err(in_dir(dir))?;
-    opened.disk.reopen().map_err(in_dir(dir))
+    unharmed(check).map_err(in_dir(dir))?;
+    unharmed(|| opened.disk.reopen()).map_err(in_dir(dir))
+}
+
+/// Reads what may be damaged: redb takes it for granted that pages are as it wrote them.
+pub fn unharmed<T>(read: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let broken = |said| Fault::Corrupt(format!("reading it broke an invariant: {said}"));
+    caught(read).unwrap_or_else(|said| Err(broken(said)))
 }
 
 pub(super) fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {

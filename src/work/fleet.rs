@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::appliance::Appliance;
 use crate::appliance::fleet::Floors;
 use crate::base::time::{Stopwatch, Time};
+use crate::model::worker::Watched;
 
 /// Between two looks at who is alive.
 const TICK: Duration = Duration::from_secs(2);
@@ -20,9 +21,11 @@ const LOOK_SHARE: u32 = 20;
 const JANITOR: Duration = Duration::from_secs(300);
 
 /// Judges the fleet until `stop`.
-pub async fn judge(appliance: Appliance, watched_since: Time, stop: CancellationToken) {
+pub async fn judge(appliance: Appliance, started_at: Time, stop: CancellationToken) {
+    let mut watched = Watched::since(started_at);
     while !stop.is_cancelled() {
-        if let Err(refusal) = appliance.fleet_tick(watched_since).await {
+        let since = watched.look(appliance.now());
+        if let Err(refusal) = appliance.fleet_tick(since).await {
             tracing::debug!(error = %refusal, "the fleet could not be judged");
         }
         wait(TICK, &stop).await;
@@ -33,12 +36,14 @@ pub async fn judge(appliance: Appliance, watched_since: Time, stop: Cancellation
 pub async fn requeue(
     appliance: Appliance,
     floors: Floors,
-    watched_since: Time,
+    started_at: Time,
     stop: CancellationToken,
 ) {
+    let mut watched = Watched::since(started_at);
     while !stop.is_cancelled() {
         let watch = Stopwatch::start();
-        let pause = match appliance.requeue(&floors, watched_since).await {
+        let since = watched.look(appliance.now());
+        let pause = match appliance.requeue(&floors, since).await {
             Ok((given, next, more)) => {
                 if given > 0 {
                     tracing::info!(entries = given, "work of lost workers goes to the next ones");

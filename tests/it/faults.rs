@@ -1,6 +1,6 @@
 //! What the machine can do to the binary: no room, no right to write, damaged files, no handles.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -139,7 +139,36 @@ fn limit(process: &Path, pid: u32, files: u32) -> bool {
     limited.is_ok_and(|status| status.success())
 }
 
+/// The status of the next answer, which is read to its end.
+fn answer(from: &mut impl BufRead) -> u16 {
+    let (mut status, mut length) = (0, 0);
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        if let Some(code) = line.strip_prefix("http/1.1 ") {
+            status = code.split(' ').next().unwrap().parse().unwrap();
+        } else if let Some(bytes) = line.strip_prefix("content-length: ") {
+            length = bytes.parse().unwrap();
+        } else if line.is_empty() {
+            break;
+        }
+    }
+    from.read_exact(&mut vec![0; length]).unwrap();
+    status
+}
+
+/// Time that a process had on a processor, in hundredths of a second.
+fn processor_time(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in parentheses may hold anything; time in the program and in the system are the
+    // twelfth and thirteenth field behind it.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
 /// Without handles new connections wait; those that are open go on, and all do once there are some.
+/// Meanwhile the accept loops neither spin nor fill the log.
 #[test]
 fn handles_that_are_used_up_come_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -150,13 +179,33 @@ fn handles_that_are_used_up_come_back() {
         return;
     }
     let address = process.url.trim_start_matches("http://").to_owned();
-    let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    let mut first = &held[0];
-    first.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    let mut answer = [0; 12];
-    first.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    let redis = process.redis.trim_start_matches("redis://").to_owned();
+    let mut first = TcpStream::connect(&address).unwrap();
+    first.set_read_timeout(Some(crate::world::PATIENCE)).unwrap();
+    let mut reader = BufReader::new(first.try_clone().unwrap());
+    let mut ask = |head: &str, body: &str| {
+        let length = body.len();
+        let asked = "host: localhost\r\ncontent-length";
+        write!(first, "{head} HTTP/1.1\r\n{asked}: {length}\r\n\r\n{body}").unwrap();
+        answer(&mut reader)
+    };
+    // It has its handle before all the others come.
+    assert_eq!(ask("GET /healthz", ""), 200);
+    let held: Vec<TcpStream> = (0..40)
+        .flat_map(|_| [&address, &redis].map(|door| TcpStream::connect(door).unwrap()))
+        .collect();
+    let before = processor_time(process.id());
     assert!(ping(&process.url).is_err(), "there is no handle for one more");
+    let used = processor_time(process.id()) - before;
+    assert!(used < 100, "it spins: {used} hundredths of a second within two seconds");
+    // What is open works on, down to the disk.
+    let task = pull_task().to_string();
+    assert_eq!(ask("PUT /v1/tasks/p", &task), 201);
+    for _ in 0..20 {
+        assert_eq!(ask("POST /v1/runs", "{\"task\":\"p\"}"), 201);
+    }
+    let lines = process.logged("cannot accept connections");
+    assert!((1..=2).contains(&lines), "one for each door: {lines}");
     drop(held);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(eventually("an answer", async || match ping(&process.url) {

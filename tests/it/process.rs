@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate::base::time::Stopwatch;
@@ -16,6 +17,8 @@ pub struct Process {
     pub redis: String,
     /// From its start until it said where it listens.
     pub ready_after: Duration,
+    /// Lines of its log so far.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -24,10 +27,11 @@ impl Process {
         Process::start_with(dir, &[])
     }
 
-    /// With settings by environment.
+    /// With settings by environment; an empty one is taken out of it.
     pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Process, (i32, String)> {
         let watch = Stopwatch::start();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
             .args([
                 "serve",
                 "--http",
@@ -40,11 +44,15 @@ impl Process {
             .arg(dir)
             .env("TIDEGATE_PUSH__ALLOW", "127.0.0.0/8")
             .env("TIDEGATE_LOG", "warn")
-            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .stderr(Stdio::piped());
+        for (name, value) in settings.iter().copied() {
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            };
+        }
+        let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("its standard output is readable");
@@ -58,12 +66,21 @@ impl Process {
         let [url, redis] = ["http", "redis"]
             .map(|door| said[door].as_str().expect("the line names the address").to_owned());
         // Read to its end, so that it never waits for room; shown by the harness when a test fails.
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let lines = log.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("{line}");
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Ok(Process { child, url, redis, ready_after: watch.elapsed() })
+        Ok(Process { child, url, redis, ready_after: watch.elapsed(), log })
+    }
+
+    /// How many lines of its log say this so far.
+    pub fn logged(&self, what: &str) -> usize {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|line| line.contains(what)).count()
     }
 
     pub fn id(&self) -> u32 {

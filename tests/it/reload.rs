@@ -81,6 +81,46 @@ async fn settings_are_read_again_on_hangup() {
     assert_eq!(tokio::task::block_in_place(|| process.terminate()), 0);
 }
 
+/// A name that pages may be asked under, and what is logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_and_log_level_are_read_again() {
+    const DONE: &str = "the settings were read again";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tidegate.toml");
+    let write = |level: &str, hosts: &str| {
+        let text = format!("[server]\nhosts = [{hosts}]\n[log]\nlevel = '{level}'\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("warn", "");
+    // The environment would win over the file.
+    let config = [("TIDEGATE_CONFIG", file.to_str().unwrap()), ("TIDEGATE_LOG", "")];
+    let data = dir.path().join("data");
+    let process = tokio::task::block_in_place(|| Process::start_with(&data, &config)).unwrap();
+    let client = Client::new(process.url.clone());
+    let asked = async |host: &str| {
+        client.call("GET", "/v1/status").header("host", host).send().await.status
+    };
+    assert_eq!([asked("tide.example").await, asked("gate.example").await], [403, 403]);
+    for (level, hosts, statuses, lines) in [
+        ("info", "'tide.example'", [200, 403], 1),
+        ("error", "'gate.example'", [403, 200], 1),
+        ("tidegate::cli=info", "", [403, 403], 2),
+    ] {
+        let before = client.get("/v1/status").await.is(200)["configuration"]["loaded_at"].clone();
+        write(level, hosts);
+        hang_up(&process);
+        let found = status(&client, "a reload", |found| found["loaded_at"] != before).await;
+        assert_eq!(found["configuration"]["needs_restart"], json!([]));
+        assert_eq!([asked("tide.example").await, asked("gate.example").await], statuses);
+        let said = eventually("what was logged", async || match process.logged(DONE) {
+            count if count >= lines => Ok(count),
+            count => Err(count.to_string()),
+        });
+        assert_eq!(said.await, lines, "with level {level}");
+    }
+    assert_eq!(tokio::task::block_in_place(|| process.terminate()), 0);
+}
+
 /// A rule and a channel that were not there at the start reach people, without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_of_a_reload_reach_people() {

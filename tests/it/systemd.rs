@@ -72,6 +72,36 @@ fn manager_is_told_of_start_life_and_stop() {
     }
 }
 
+/// The file of the lock is a pipe here: it opens once there is somebody at its other end, so the
+/// start takes as long as the test wants.
+#[test]
+fn more_time_is_asked_for_while_the_store_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let notify = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&notify).unwrap();
+    let data = dir.path().join("data");
+    let once = || serve(&data).env("NOTIFY_SOCKET", &notify).env("WATCHDOG_USEC", "30000").spawn();
+    let child = once().unwrap();
+    hear(&socket, "READY=1");
+    assert_eq!(end(child), 0);
+    hear(&socket, "STOPPING=1");
+    let lock = data.join("lock");
+    std::fs::remove_file(&lock).unwrap();
+    assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    let child = once().unwrap();
+    for _ in 0..3 {
+        let asked = hear(&socket, "");
+        assert_eq!(asked, "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=opening the store");
+    }
+    let other_end = std::fs::File::open(&lock).unwrap();
+    hear(&socket, "READY=1");
+    assert_eq!(end(child), 0);
+    drop(other_end);
+    // From then on it is the watchdog's turn.
+    let said = hear(&socket, "");
+    assert!(!said.contains("EXTEND_TIMEOUT_USEC"), "{said}");
+}
+
 #[test]
 fn watchdog_of_another_process_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();

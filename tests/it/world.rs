@@ -1,5 +1,6 @@
 //! A world for one test: an appliance in this process over a fresh directory, an agent, a client.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::app::{self, App, StartError};
-use tidegate::base::time::Stopwatch;
+use tidegate::base::time::{Clock, Span, Stopwatch, SystemClock, Time};
 use tidegate::cli::beside::{Ask, Place};
 use tidegate::cli::exit::Failure;
 use tidegate::config::settings::Written;
@@ -18,6 +19,26 @@ pub use crate::receiver::{Gate, PATIENCE, Receiver, Reply, Seen};
 
 /// Between two looks at something that is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The machine's clock, set forward and back by a test.
+#[derive(Default)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    pub fn set_forward(&self, by: Span) {
+        self.0.fetch_add(by.0, Ordering::SeqCst);
+    }
+
+    pub fn set_back(&self, by: Span) {
+        self.0.fetch_sub(by.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Time {
+        SystemClock.now().plus(Span(self.0.load(Ordering::SeqCst)))
+    }
+}
 
 /// What the world is made of, before it starts.
 pub struct Build {
@@ -88,6 +109,7 @@ impl Build {
             redis: None,
             app: None,
             faults: Arc::default(),
+            clock: Arc::default(),
             written: self.written,
             _dir: self.dir,
         };
@@ -105,6 +127,7 @@ pub struct World {
     pub app: Option<App>,
     /// Faults that would have ended a process.
     faults: Arc<Mutex<Vec<String>>>,
+    pub clock: Arc<SetClock>,
     written: Written,
     _dir: TempDir,
 }
@@ -146,7 +169,7 @@ impl World {
             faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault.to_string());
         });
         let settings = self.written.clone().check().expect("the settings are good");
-        let app = app::start(settings, on_fault).await?;
+        let app = app::start_by(self.clock.clone(), settings, on_fault).await?;
         self.client = Client::new(format!("http://{}", app.http));
         self.redis = Some(app.redis);
         self.app = Some(app);

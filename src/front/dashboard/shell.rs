@@ -28,6 +28,8 @@ pub struct Shell {
     pub live: bool,
     /// Path and query of this page; forms send it as `back`.
     pub here: String,
+    /// The pages of Settings that the reader may open.
+    pub settings: Vec<Link>,
 }
 
 impl Shell {
@@ -86,6 +88,21 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         item.current = item.href == current_href;
     }
     items
+}
+
+/// The pages of Settings that `may_open` lets its reader have.
+pub fn settings(may_open: impl Fn(&str) -> bool) -> Vec<Link> {
+    let all = [
+        ("About", "/settings"),
+        ("Tokens", "/settings/tokens"),
+        ("Users", "/settings/users"),
+        ("Backups", "/settings/backups"),
+        ("Configuration", "/settings/configuration"),
+        ("Audit log", "/settings/audit"),
+        ("You", "/settings/you"),
+    ];
+    let open = all.iter().filter(|(_, href)| may_open(href));
+    open.map(|(label, href)| Link::new(*label, *href)).collect()
 }
 
 /// A line across the top of a page.

@@ -121,7 +121,7 @@ pub async fn create_token(
     State(front): State<Front>,
     JsonBody(body): JsonBody<CreateToken>,
 ) -> Answer {
-    let now = front.appliance.now();
+    let now = front.appliance.moment();
     let (token, secret) = front.appliance.create_token(body.check(now)?).await?;
     let json = CreatedJson { token: secret, about: TokenJson::of(&token, now) };
     Ok((StatusCode::CREATED, Json(json)).into_response())

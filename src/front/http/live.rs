@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Answer;
 use super::state::Front;
+use super::who::Proof;
 use crate::base::time::Span;
 use crate::model::refusal::{Code, Refusal};
 use crate::model::sample::Sample;
@@ -87,6 +88,9 @@ pub fn sample_json(sample: &Sample) -> serde_json::Value {
 
 /// One listener.
 pub struct Listener {
+    front: Front,
+    /// Whoever was let in is told no more once that does not hold.
+    proof: Proof,
     versions: watch::Receiver<u64>,
     samples: watch::Receiver<Option<Arc<Sample>>>,
     stop: CancellationToken,
@@ -97,8 +101,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn new(front: &Front) -> Result<Listener, Refusal> {
+    pub fn new(front: &Front, proof: Proof) -> Result<Listener, Refusal> {
         Ok(Listener {
+            front: front.clone(),
+            proof,
             versions: front.appliance.hub().page_versions(),
             samples: front.appliance.samples(),
             stop: front.stop.clone(),
@@ -108,8 +114,14 @@ impl Listener {
         })
     }
 
-    /// The next message; `None` when the appliance stops. Dropping it on the way loses nothing.
+    /// The next message; `None` when the appliance stops, or its listener is not let in any more.
+    /// Dropping it on the way loses nothing.
     pub async fn next(&mut self) -> Option<Message> {
+        let message = self.message().await?;
+        self.proof.holds(&self.front).then_some(message)
+    }
+
+    async fn message(&mut self) -> Option<Message> {
         if !std::mem::replace(&mut self.greeted, true) {
             self.versions.mark_unchanged();
             return Some(Message::Hello);
@@ -136,8 +148,8 @@ impl Listener {
 }
 
 /// The stream of changes.
-pub async fn live(State(front): State<Front>) -> Answer {
-    let listener = Listener::new(&front)?;
+pub async fn live(State(front): State<Front>, proof: Proof) -> Answer {
+    let listener = Listener::new(&front, proof)?;
     let events = stream::unfold(listener, |mut listener| async move {
         let message = listener.next().await?;
         let data = message.data().map_or_else(|| "look".to_owned(), |data| data.to_string());

@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt};
@@ -35,6 +35,7 @@ use tower::{Service, ServiceExt};
 use super::deadline::{AnswerBody, Phase, TimedBody, Watchdog, WatchedSocket};
 use super::listening::{Listening, Peer};
 use crate::base::time::Span;
+use crate::front::accepting::Accepting;
 use crate::front::stream::Stream;
 use crate::front::tls::Tls;
 use crate::model::refusal::{Code, Refusal};
@@ -47,9 +48,6 @@ const HEADERS_ON_STACK: usize = 100;
 const TURNED_AWAY_MAX: usize = 64;
 /// How long a connection above the cap may take to hear so.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pauses after a failed accept: the first, and the longest.
-const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long aborted connections may take to go.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -173,18 +171,21 @@ async fn accept_all(
 ) {
     let seats = Arc::new(Semaphore::new(connections_max));
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-    let mut full = false;
+    let mut accepting = Accepting::default();
     loop {
-        let (stream, peer) = accept(listening).await;
+        let (stream, peer) = match listening.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                accepting.failed(&error).await;
+                continue;
+            }
+        };
+        accepting.took();
         if let Ok(seat) = seats.clone().try_acquire_owned() {
-            full = false;
             connections.spawn(converse(stream, peer, shared.clone(), seat));
             continue;
         }
-        // Once per time it fills up: under attack a line per connection would fill the disk.
-        if !std::mem::replace(&mut full, true) {
-            tracing::warn!(connections_max, %peer, "all connections are in use, turning clients away");
-        }
+        accepting.turns_away(connections_max, &peer);
         if let Ok(permit) = turned_away.clone().try_acquire_owned() {
             let tls = shared.tls.clone();
             tokio::spawn(async move {
@@ -192,33 +193,6 @@ async fn accept_all(
                 let _ = timeout(TURN_AWAY_TIMEOUT, told).await;
                 drop(permit);
             });
-        }
-    }
-}
-
-/// The next connection. Errors of the listener pass (mostly when something is closed again), so
-/// they are waited out rather than returned; without the pause they would keep a core busy.
-async fn accept(listening: &Listening) -> (Stream, Peer) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    let mut pause = ACCEPT_PAUSE_MIN;
-    loop {
-        match listening.accept().await {
-            Ok(accepted) => return accepted,
-            // The client gave up before we came; says nothing about the next one.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ConnectionAborted | ConnectionRefused | ConnectionReset
-                ) => {}
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    pause_ms = pause.as_millis(),
-                    "cannot accept connections; if files are short, raise `LimitNOFILE`"
-                );
-                sleep(pause).await;
-                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-            }
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::error::Answer;
 use super::live::{Listener, Message};
 use super::state::Front;
+use super::who::Proof;
 use crate::model::refusal::{Code, Refusal};
 
 /// How long a client may take to take a message.
@@ -39,7 +40,7 @@ const PROTOCOL_ERROR: u16 = 1_002;
 const TOO_BIG: u16 = 1_009;
 
 /// Turns the connection into a WebSocket.
-pub async fn open(State(front): State<Front>, request: Request) -> Answer {
+pub async fn open(State(front): State<Front>, proof: Proof, request: Request) -> Answer {
     let headers = request.headers();
     let Some(accept) = accept_of(headers) else {
         return Ok(upgrade_required());
@@ -48,7 +49,7 @@ pub async fn open(State(front): State<Front>, request: Request) -> Answer {
         let message = "the request comes from another site, so it hears nothing here";
         return Err(Refusal::new(Code::Forbidden, message).into());
     }
-    let listener = Listener::new(&front)?;
+    let listener = Listener::new(&front, proof)?;
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {

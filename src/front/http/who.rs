@@ -17,9 +17,10 @@ use super::describe::Reach;
 use super::error::Error;
 use super::listening::Peer;
 use super::state::Front;
+use crate::appliance::access::hash_of;
 use crate::appliance::caller::{Caller, as_caller};
 use crate::base::name::Name;
-use crate::model::access::{Bounds, Needs, Role, Who};
+use crate::model::access::{Bounds, Needs, Role, SecretHash, Who};
 use crate::model::refusal::{Code, Refusal};
 
 /// The cookie of a session.
@@ -43,6 +44,8 @@ pub async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -
         Ok(who) => who,
         Err(refusal) => return turned_away(refusal),
     };
+    let proof = Proof::of(&gate.front, &request);
+    request.extensions_mut().insert(proof);
     request.extensions_mut().insert(From(from.clone()));
     if gate.reach == Reach::Tenants && !who.bounds.is_everything() {
         request.extensions_mut().insert(Bound(who.bounds.clone()));
@@ -114,6 +117,51 @@ fn identify(front: &Front, request: &Request, from: &str) -> Result<Option<Arc<W
         return front.appliance.of_token(token, from).map(Some);
     }
     Ok(session_of(request.headers()).and_then(|secret| front.appliance.of_session(secret)))
+}
+
+/// How a caller was let in, for answers that go on for longer than one look.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// Who may read the store anyway.
+    House,
+    /// Nobody was set up yet.
+    Open,
+    Token(SecretHash),
+    Session(SecretHash),
+}
+
+impl Proof {
+    fn of(front: &Front, request: &Request) -> Proof {
+        if matches!(request.extensions().get(), Some(Peer::Local(_) | Peer::Process)) {
+            return Proof::House;
+        }
+        if !front.appliance.is_set_up() {
+            return Proof::Open;
+        }
+        match bearer(request.headers()) {
+            Some(token) => Proof::Token(hash_of(token)),
+            None => Proof::Session(hash_of(session_of(request.headers()).unwrap_or_default())),
+        }
+    }
+
+    /// Whether it still lets its caller in.
+    pub fn holds(&self, front: &Front) -> bool {
+        match self {
+            Proof::House => true,
+            Proof::Open => !front.appliance.is_set_up(),
+            Proof::Token(hash) => front.appliance.of_proof(hash).is_some(),
+            Proof::Session(hash) => front.appliance.knows_session(hash),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Proof {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Proof, Self::Rejection> {
+        // Without a guard there is nothing that could be taken back.
+        Ok(parts.extensions.get().cloned().unwrap_or(Proof::House))
+    }
 }
 
 /// The token of the header; an unreadable one is a wrong one.

@@ -2,7 +2,9 @@
 //!
 //! Whatever is not a plain command of the store (an answer of the connection's own, a transaction,
 //! a reader that waits) comes after all that was gathered before it. A silent client may stay for
-//! ever; a request that has begun has to end within a limit, counted from its first byte.
+//! ever; a request that has begun has to end within a limit, counted from its first byte. Where
+//! clients have to prove who they are, one that has not yet may stay no longer than that and send no
+//! more than a proof takes: strangers hold neither seats nor memory.
 
 use std::collections::VecDeque;
 use std::io;
@@ -52,22 +54,22 @@ pub async fn serve(stream: Stream, address: String, door: Arc<Door>, stop: Cance
         session,
         decoder: Decoder::new(door.settings.limits),
         begun: None,
+        stranger_since: None,
         door: door.clone(),
         stop,
     };
     let client = &address;
-    match connection.run().await {
-        Ok(()) => connection.socket.close().await,
-        Err(End::Gone) => {}
-        Err(End::Deaf) => {
-            tracing::warn!(%client, "a client that does not read its replies was dropped");
-        }
-        Err(End::Late) => {
-            tracing::warn!(%client, "a client that does not finish its request was dropped");
-        }
-        Err(End::Foreign) => {
-            tracing::warn!(%client, "something that speaks HTTP was turned away");
-        }
+    let why = match connection.run().await {
+        Ok(()) => return connection.socket.close().await,
+        Err(End::Gone) => return,
+        Err(End::Deaf) => "it does not read its replies",
+        Err(End::Late) => "it does not finish its request, or its login",
+        Err(End::Foreign) => "it speaks HTTP",
+    };
+    // A line for each would let clients fill the disk.
+    match door.dropped.is_due() {
+        true => tracing::warn!(%client, why, "a client was dropped; others may have been since"),
+        false => tracing::debug!(%client, why, "a client was dropped"),
     }
 }
 
@@ -88,7 +90,7 @@ enum End {
     Gone,
     /// It took nothing of its replies for too long.
     Deaf,
-    /// Its request took too long to arrive.
+    /// Its request, or its proof, took too long to arrive.
     Late,
     /// A browser that was sent here by a page.
     Foreign,
@@ -106,6 +108,8 @@ struct Connection {
     decoder: Decoder,
     /// Since when a request is under way that is not complete.
     begun: Option<Stopwatch>,
+    /// Since when it has to prove who it is.
+    stranger_since: Option<Stopwatch>,
     door: Arc<Door>,
     stop: CancellationToken,
 }
@@ -143,6 +147,7 @@ impl Connection {
         let mut count = 0;
         self.session.look_again(&self.door);
         while count < PIPELINE_MAX && !self.session.closing {
+            self.decoder.login_required = self.is_stranger();
             let request = match self.decoder.decode(&mut self.socket.input) {
                 Ok(Some(request)) => request,
                 Ok(None) => break,
@@ -159,6 +164,11 @@ impl Connection {
         self.door.requests.fetch_add(count as u64, Ordering::Relaxed);
         self.finish(group).await?;
         Ok(count > 0)
+    }
+
+    /// Whether it has yet to prove who it is.
+    fn is_stranger(&self) -> bool {
+        self.session.who.is_none() && self.door.wants_proof()
     }
 
     /// Takes one request into the group, or answers it after what came before.
@@ -345,10 +355,18 @@ impl Connection {
     async fn read(&mut self) -> Result<(), End> {
         let wanted = self.decoder.room_wanted(self.socket.input.len());
         let patience = self.door.settings.request_timeout;
-        let left = (!self.socket.input.is_empty()).then(|| {
-            let begun = self.begun.get_or_insert_with(Stopwatch::start);
-            patience.saturating_sub(begun.elapsed())
-        });
+        let since = |begun: &mut Option<Stopwatch>| {
+            patience.saturating_sub(begun.get_or_insert_with(Stopwatch::start).elapsed())
+        };
+        let under_way = (!self.socket.input.is_empty()).then(|| since(&mut self.begun));
+        let proof = match self.is_stranger() {
+            true => Some(since(&mut self.stranger_since)),
+            false => {
+                self.stranger_since = None;
+                None
+            }
+        };
+        let left = under_way.into_iter().chain(proof).min();
         tokio::select! {
             biased;
             () = self.stop.cancelled() => {

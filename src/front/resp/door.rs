@@ -12,6 +12,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::appliance::Appliance;
 use crate::base::time::{Clock, Span, Time};
+use crate::front::accepting::Seldom;
 use crate::front::tls::Tls;
 
 /// What a client may do to the server.
@@ -22,8 +23,11 @@ pub struct Settings {
     /// Open connections; those above are told so and closed.
     pub connections_max: usize,
     pub limits: Limits,
-    /// How long a request may take to arrive, from its first byte.
+    /// How long a request may take to arrive, from its first byte, and the proof of a client where
+    /// one is wanted, from its opening.
     pub request_timeout: Duration,
+    /// How often a reader that waits is looked at again: its token may have been revoked since.
+    pub proof_every: Duration,
     /// How long a client may take nothing of its replies.
     pub write_stall_timeout: Duration,
     /// How long replies that are under way may take when the server stops.
@@ -39,6 +43,7 @@ impl Default for Settings {
             connections_max: 10_000,
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
+            proof_every: Duration::from_secs(5),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
             connections: TaskTracker::new(),
@@ -59,6 +64,8 @@ pub struct Door {
     ids: AtomicU64,
     clients: Mutex<BTreeMap<u64, (Time, String)>>,
     rate: Mutex<(Time, u64, u64)>,
+    /// Whether the log tells of a client that was dropped.
+    pub dropped: Seldom,
 }
 
 impl Door {
@@ -76,6 +83,7 @@ impl Door {
             ids: AtomicU64::new(0),
             clients: Mutex::default(),
             rate: Mutex::new((now, 0, 0)),
+            dropped: Seldom::default(),
         }
     }
 

@@ -7,19 +7,18 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::door::Door;
+use crate::front::accepting::Accepting;
 use crate::front::stream::Stream;
 
 #[cfg(test)]
 mod tests;
 
-/// Pause after an accept that failed: most likely there are no file handles left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections above the limit that are told so at the same time; any more are just closed.
 const TURNED_AWAY_MAX: usize = 64;
 /// How long a connection above the limit may take to hear so.
@@ -54,21 +53,18 @@ async fn accept_all(
     let connections_max = door.settings.connections_max;
     let room = Arc::new(Semaphore::new(connections_max));
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-    let mut full = false;
+    let mut accepting = Accepting::default();
     loop {
         let (socket, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
-                sleep(ACCEPT_PAUSE).await;
+                accepting.failed(&error).await;
                 continue;
             }
         };
+        accepting.took();
         let Ok(permit) = room.clone().try_acquire_owned() else {
-            // Once per time it fills up: a line for each would fill the disk.
-            if !std::mem::replace(&mut full, true) {
-                tracing::warn!(connections_max, "all connections are in use: clients turned away");
-            }
+            accepting.turns_away(connections_max, &address);
             if let Ok(permit) = turned_away.clone().try_acquire_owned() {
                 let door = door.clone();
                 tokio::spawn(async move {
@@ -80,7 +76,6 @@ async fn accept_all(
             }
             continue;
         };
-        full = false;
         if let Err(error) = prepare(&socket) {
             tracing::debug!(%error, "a connection could not be prepared");
         }

@@ -255,6 +255,19 @@ impl Session {
         }
     }
 
+    /// Returns once its token is revoked or has expired; never for who needs none.
+    pub fn is_unknown(&self, door: &Arc<Door>) -> impl Future<Output = ()> + use<> {
+        let (proof, door) = (self.proof, door.clone());
+        async move {
+            let (Some(proof), Some(appliance)) = (proof, door.appliance()) else {
+                return std::future::pending().await;
+            };
+            while appliance.of_proof(&proof).is_some() {
+                tokio::time::sleep(door.settings.proof_every).await;
+            }
+        }
+    }
+
     /// The address of the client without its port: what guesses are counted by.
     fn host(&self) -> String {
         let address = self.address.parse::<std::net::SocketAddr>();

@@ -8,6 +8,7 @@ pub mod pauses;
 pub mod revive;
 pub mod save;
 pub mod settle;
+pub mod step_back;
 
 #[cfg(test)]
 mod tests;

@@ -7,3 +7,4 @@ mod lanes;
 mod letters;
 mod order;
 mod random;
+mod step_back;

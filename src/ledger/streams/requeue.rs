@@ -85,6 +85,8 @@ pub type AliveSince<'a> = dyn Fn(&KeyName, &Bytes, &[u8]) -> Option<Time> + 'a;
 
 /// How often a consumer that is alive is looked at again.
 const ALIVE_AGAIN: Span = Span::from_secs(1);
+/// Steps of a clock that is kept right: not worth a second delivery.
+const CLOCK_STEP: Span = Span::from_mins(1);
 
 /// Looks through all that is pending, in every stream of the store.
 pub fn look(
@@ -139,7 +141,10 @@ fn look_at(
             return Ok(ControlFlow::Continue(()));
         }
         let deadline = row.delivered_at.plus(floors.of(group.name, &row));
-        if now < deadline {
+        // Delivered in what is the future by now: the clock was set back, and nobody knows for how
+        // long it has been idle. Whoever is alive keeps it.
+        let is_ahead = row.delivered_at > now.plus(CLOCK_STEP);
+        if now < deadline && !is_ahead {
             look.next = Some(look.next.map_or(deadline, |at| at.min(deadline)));
             return Ok(ControlFlow::Continue(()));
         }

@@ -5,7 +5,7 @@ use crate::appliance::outbox::EndpointView;
 use crate::appliance::overview::OutboxFigures;
 use crate::base::time::Time;
 use crate::front::dashboard::parts::Tone;
-use crate::front::dashboard::shell::{Banner, Shell, navigation};
+use crate::front::dashboard::shell::{Banner, Shell, navigation, settings};
 use crate::front::dashboard::text;
 use crate::front::http::configuration::RefusedReload;
 use crate::front::http::outbox::scope_text;
@@ -15,7 +15,7 @@ use crate::model::alert::{Alert, Severity};
 use crate::model::delivery::Pause;
 use crate::model::refusal::{Class, Refusal};
 
-use super::counted;
+use super::{counted, may_open};
 
 pub use crate::front::http::endpoints::ENDPOINTS_MAX;
 /// Names that a banner lists.
@@ -60,6 +60,7 @@ impl Look {
         shell.live = true;
         shell.here = here;
         shell.user = signed_in_as();
+        shell.settings = settings(may_open);
         for item in &mut shell.nav {
             item.alerts = match item.href.as_str() {
                 "/buffer" => self.buffer_dead as u64,
@@ -105,10 +106,12 @@ impl Look {
             let RefusedReload { at, key, message } = refused;
             let when = text::relative(*at, self.now);
             let text = format!("`{key}`: {message}. Those from before are in force ({when}).");
-            banners.push(
-                Banner::new(Tone::Yellow, "The settings could not be read again.", text)
-                    .with_link("Configuration", "/settings/configuration"),
-            );
+            let banner = Banner::new(Tone::Yellow, "The settings could not be read again.", text);
+            let configuration = "/settings/configuration";
+            banners.push(match may_open(configuration) {
+                true => banner.with_link("Configuration", configuration),
+                false => banner,
+            });
         }
         let disabled = self.disabled();
         if !disabled.is_empty() {

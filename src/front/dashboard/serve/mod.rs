@@ -46,6 +46,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, Uri, header};
 
 use super::assets;
+use crate::appliance::caller;
 use crate::front::http::describe::Reach;
 use crate::front::http::error::{Error, no_route};
 use crate::front::http::router::guarded;
@@ -148,6 +149,13 @@ pub const PAGES: &[Page] = &[
     form("/settings/you", || post(sign_in::change_password)).to(Needs::View),
     page("/settings/audit", || get(settings::audit)).to(Needs::Administer),
 ];
+
+/// Whether who asks may open this page.
+fn may_open(path: &str) -> bool {
+    let page = PAGES.iter().find(|page| page.method == "GET" && page.path == path);
+    let caller = caller::current();
+    page.zip(caller).is_some_and(|(page, caller)| caller.who.role.may(page.needs))
+}
 
 /// All pages behind their gates, and the files beside them.
 pub fn routes(front: &Front) -> Router<Front> {

@@ -96,7 +96,7 @@ pub async fn create_token(
     let wish = read_token(&mut fields);
     fields.end()?;
     let made = async {
-        let wish = wish?.check(front.appliance.now())?;
+        let wish = wish?.check(front.appliance.moment())?;
         front.appliance.create_token(wish).await
     };
     let made = made.await;

@@ -170,7 +170,13 @@ fn says_no_itself(path: &str) -> bool {
 #[tokio::test]
 async fn s32_every_route_is_closed_to_strangers() {
     let house = House::new();
-    house.of_role(Role::Admin).await;
+    let expired = json!({ "name": "e", "role": "admin", "expires_in": "1m" });
+    let expired = house.token(expired).await;
+    let revoked = house.of_role(Role::Admin).await;
+    let path = format!("/v1/tokens/{}", house.appliance.tokens().unwrap()[1].id);
+    let gone = house.send_from(Peer::Process, "DELETE", &path, None, None).await;
+    assert_eq!(gone.status(), StatusCode::OK);
+    house.clock.advance(crate::base::time::Span::from_mins(1));
     let admin = ["cleanup", "reclaim-dead-consumers", "forget-worker", "backup", "compact"];
     for route in admin.map(|word| format!("/v1/admin/{word}")) {
         let found =
@@ -179,7 +185,7 @@ async fn s32_every_route_is_closed_to_strangers() {
         assert!(needs != Needs::Nothing && !Role::Viewer.may(needs), "{route}");
     }
     for (method, path, needs, _) in routes() {
-        for token in [None, Some("tidegate_wrong"), Some("")] {
+        for token in [None, Some("tidegate_wrong"), Some(""), Some(&revoked), Some(&expired)] {
             let status = house.send(method, &path, token, None).await.status();
             let closed = status == StatusCode::UNAUTHORIZED;
             assert_eq!(closed, needs != Needs::Nothing, "{method} {path} with {token:?}: {status}");
@@ -204,6 +210,29 @@ async fn every_route_takes_the_roles_of_its_table() {
             assert!(!status.is_server_error(), "{method} {path} as {role:?}: {status}");
         }
     }
+    house.close().await;
+}
+
+/// A tab that answers 403 is a promise that is not kept.
+#[tokio::test]
+async fn settings_show_each_role_what_it_may_open() {
+    let house = House::new();
+    let mut seen = Vec::new();
+    for role in Role::ALL.iter().copied().filter(|role| role.may(Needs::View)) {
+        let token = house.of_role(role).await;
+        let page = house.send("GET", "/settings", Some(&token), None).await;
+        let page = page.into_body().collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        let tabs = page.split_once("aria-label=\"Settings\"").unwrap().1;
+        let tabs = tabs.split_once("</nav>").unwrap().0.split("href=\"").skip(1);
+        let tabs: Vec<&str> = tabs.map(|tab| tab.split('"').next().unwrap()).collect();
+        for tab in &tabs {
+            let status = house.send("GET", tab, Some(&token), None).await.status();
+            assert_eq!(status, StatusCode::OK, "{tab} as {role:?}");
+        }
+        seen.push((role, tabs.len()));
+    }
+    assert_eq!(seen, [(Role::Admin, 7), (Role::Operator, 4), (Role::Viewer, 2)]);
     house.close().await;
 }
 

@@ -23,6 +23,7 @@ impl Connection {
         self.flush().await?;
         let (door, stop) = (self.door.clone(), self.stop.clone());
         let Some(appliance) = door.appliance() else { return Ok(()) };
+        let unknown = self.session.is_unknown(&door);
         let enough = async {
             let over = async {
                 match limit {
@@ -32,6 +33,7 @@ impl Connection {
             };
             tokio::select! {
                 () = over => {}
+                () = unknown => {}
                 // Asked for its answer all the same: an entry may be its consumer's by now.
                 () = stop.cancelled() => {}
             }

@@ -1,11 +1,15 @@
 //! AUTH, and what each role may, in Redis's own words.
 
+use std::time::Duration;
+
 use crate::appliance::access::NewToken;
 use crate::base::name::Name;
+use crate::front::resp::door::Settings;
 use crate::front::resp::parse::{OF_CONNECTION, entries};
-use crate::front::resp::world::{World, default_world};
+use crate::front::resp::world::{World, default_world, frame, world};
 use crate::model::access::{Bounds, Role};
 
+const SHORT: Duration = Duration::from_millis(200);
 const NOAUTH: &str = "-NOAUTH Authentication required.|";
 const WRONGPASS: &str = "-WRONGPASS invalid username-password pair or user is disabled.|";
 
@@ -61,6 +65,52 @@ async fn revoked_tokens_end_in_open_connections_too() {
     client.story(&[(&format!("AUTH {secret}"), "+OK|"), ("PING", "+PONG|")]).await;
     world.appliance().revoke_token(id).await.unwrap();
     client.story(&[("PING", NOAUTH), (&format!("AUTH {secret}"), WRONGPASS)]).await;
+    world.stops().await;
+}
+
+/// A reader that waits without an end went on getting entries.
+#[tokio::test]
+async fn revoked_tokens_end_what_they_wait_for() {
+    let settings = Settings { proof_every: SHORT, ..Settings::default() };
+    let world = world(settings).await;
+    let (id, secret) = token(&world, Role::Worker, None).await;
+    let mut client = world.client().await;
+    client.story(&[(&format!("AUTH {secret}"), "+OK|")]).await;
+    client.say("XREAD BLOCK 0 STREAMS s $").await;
+    world.parked(1).await;
+    world.appliance().revoke_token(id).await.unwrap();
+    assert_eq!(client.reply().await, "*-1|");
+    client.story(&[("PING", NOAUTH)]).await;
+    world.stops().await;
+}
+
+/// What strangers may send and how long they may stay was without a bound of its own.
+#[tokio::test]
+async fn strangers_hold_neither_seats_nor_memory() {
+    let world = world(Settings { request_timeout: SHORT, ..Settings::default() }).await;
+    let (_, secret) = token(&world, Role::Worker, None).await;
+    let mut known = world.client().await;
+    known.story(&[(&format!("AUTH {secret}"), "+OK|")]).await;
+    let mut large = world.client().await;
+    large.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$20000\r\n").await;
+    assert_eq!(large.rest().await, "-ERR Protocol error: unauthenticated bulk length|");
+    let mut many = world.client().await;
+    many.send(b"*11\r\n").await;
+    assert_eq!(many.rest().await, "-ERR Protocol error: unauthenticated multibulk length|");
+    // In one pipeline with the proof it is taken.
+    let value = "x".repeat(20_000);
+    let mut proven = world.client().await;
+    proven
+        .send([frame(&format!("AUTH {secret}")), frame(&format!("SET k {value}"))].concat())
+        .await;
+    assert_eq!([proven.reply().await, proven.reply().await], ["+OK|", "+OK|"]);
+    // Those that only ask, and those that only wait, go; whoever is known may stay silent.
+    let mut asking = world.client().await;
+    asking.story(&[("PING", NOAUTH)]).await;
+    let silent = world.client().await;
+    assert_eq!([asking.rest().await, silent.rest().await], ["", ""]);
+    known.story(&[("GET nothing", "$-1|")]).await;
+    proven.story(&[("STRLEN k", ":20000|")]).await;
     world.stops().await;
 }
 

@@ -1,0 +1,90 @@
+//! Clocks that are set back by hours.
+
+use crate::base::time::Span;
+use crate::ledger::outbox::step_back::{Progress, StepBack, move_timers};
+use crate::ledger::testing::*;
+use crate::model::task::{Delivery as How, Task};
+
+const HOUR: Span = Span::from_hours(1);
+
+/// The clock shows an hour less, and whoever saw that tells.
+fn set_back(world: &mut World) {
+    let step = StepBack { from: world.now, by: HOUR };
+    world.now = world.now.minus(HOUR);
+    let mut progress = Some(Progress::default());
+    let mut turns = 0;
+    while let Some(place) = progress {
+        progress = world.act(|tx| move_timers(tx, step, place)).unwrap();
+        turns += 1;
+        assert!(turns < 1_000, "it comes to an end");
+    }
+}
+
+fn pulled() -> Task {
+    let mut task = push_task("pulled");
+    task.delivery = How::Pull { stream: "s".to_owned(), lease: Span::from_mins(1) };
+    task
+}
+
+#[test]
+fn retries_come_in_their_time() {
+    let mut world = World::with(push_task("work"));
+    let id = world.submit("work");
+    let delivery = world.claim_one("work");
+    world.answer(&delivery, http(503, ""));
+    assert!(world.claim("work").is_empty(), "it backs off");
+    set_back(&mut world);
+    assert!(world.after(Span(100)).claim("work").is_empty(), "not at once either");
+    world.after(Span::from_mins(1));
+    assert_eq!(world.claim("work").len(), 1);
+    assert_eq!(world.status(id), "executing");
+}
+
+#[test]
+fn delays_and_limits_are_as_long_as_they_were() {
+    let mut world = World::with(push_task("work"));
+    world.register(pulled());
+    let minutes = |count| Span::from_mins(count);
+    let delayed = |world: &mut World, task: &str, span: Span| {
+        world.submit_with(task, |submit| submit.delay = Some(span)).unwrap().run.id
+    };
+    let (push, pull) =
+        (delayed(&mut world, "work", minutes(10)), delayed(&mut world, "pulled", minutes(10)));
+    let late = delayed(&mut world, "work", minutes(120));
+    let live = world.live("work");
+    set_back(&mut world);
+    for id in [push, pull, late] {
+        assert_eq!(world.status(id), "delayed");
+    }
+    world.after(minutes(9));
+    assert_eq!([world.status(push), world.status(pull)], ["delayed"; 2]);
+    world.after(minutes(2));
+    assert_eq!([world.status(push), world.status(pull)], ["queued"; 2]);
+    assert_eq!(world.status(late), "delayed");
+    // The limit of the run that is under way is an hour, as long as it was.
+    world.after(minutes(48));
+    assert_eq!(world.status(live), "executing");
+    world.after(minutes(2));
+    assert_ne!(world.status(live), "executing");
+    world.after(minutes(60));
+    assert_eq!(world.status(late), "queued");
+}
+
+#[test]
+fn many_are_moved_once_each() {
+    let mut world = World::with(push_task("work"));
+    world.checking = false;
+    let mut due = Vec::new();
+    for n in 0..300 {
+        let delay = Span::from_mins(n + 1);
+        let at = world.now.plus(delay);
+        let id = world.submit_with("work", |submit| submit.delay = Some(delay)).unwrap().run.id;
+        due.push((id, at));
+    }
+    set_back(&mut world);
+    for (id, at) in due {
+        assert_eq!(world.run(id).due_at, at.minus(HOUR));
+        assert_eq!(world.row(id).map(|row| row.due_at), Some(at.minus(HOUR)));
+    }
+    world.check_all();
+}
