@@ -3,5 +3,6 @@
 pub mod dashboard;
 pub mod http;
 pub mod resp;
+pub mod shipped;
 mod stream;
 pub mod tls;
