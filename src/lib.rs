@@ -6,7 +6,8 @@
 //! floor  module      what it answers
 //! 6      cli         what a person types: serve (systemd: what a service manager is told), demo,
 //!                    bench, check, backup, restore, verify, compact, status, doctor, token, user,
-//!                    version; exit codes; beside (a verb's request to the appliance, running or not)
+//!                    version; read (manual, licences); exit codes and what to do about them;
+//!                    beside (a verb's request to the appliance, running or not)
 //!        app         composition: opens, builds, starts in order, stops in reverse; reload (settings
 //!                    that were read again)
 //!        config      settings: defaults, file, environment, flags, each checked and named; effective
@@ -15,7 +16,8 @@
 //!                    protocol: frame and request cut, parse reads, connection groups what shares
 //!                    a commit, encode writes) and dashboard (a file per page); http::who guards every
 //!                    route and resp::needs every command; stream and tls carry both doors, accepting
-//!                    is what both do when no connection can be taken
+//!                    is what both do when no connection can be taken; shipped (manual and
+//!                    licences, for pages and verbs)
 //!        work        duties: dispatch (core decides, driver does, sender sends), monitor
 //!                    (looks at everything every few seconds, and keeps history), alerts (a look
 //!                    after each sample; slack, mail and webhook, each by itself), purge (rows

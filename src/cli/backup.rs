@@ -11,6 +11,7 @@ use super::bar::Bar;
 use super::beside::Place;
 use super::exit;
 use super::exit::Failure;
+use super::owner::hand_over;
 use super::running::{Found, Running, find};
 use crate::base::time::{Clock, SystemClock};
 use crate::config::settings::Settings;
@@ -48,9 +49,9 @@ impl Backup {
         match self.back_up(&settings) {
             Ok((path, summary)) => {
                 if self.json {
-                    println!("{}", told(&path, &summary));
+                    say!("{}", told(&path, &summary));
                 } else {
-                    println!(
+                    say!(
                         "{}: {} rows up to commit {}, {} bytes, sha256 {}",
                         path.display(),
                         summary.contents.total().rows,
@@ -70,7 +71,12 @@ impl Backup {
             return Err(failure(BackupError::Exists(to.clone())));
         }
         match find(settings)? {
-            Found::Stopped(opened) => self.of_stopped(settings, &opened),
+            Found::Stopped(opened) => {
+                let made = self.of_stopped(settings, &opened);
+                drop(opened);
+                hand_over(&settings.data_dir);
+                made
+            }
             Found::Running(running) => self.of_running(&running),
         }
     }
@@ -188,5 +194,5 @@ fn told(path: &Path, summary: &Summary) -> Value {
 }
 
 fn failure(error: BackupError) -> Failure {
-    Failure::new(exit::of_backup(&error), error)
+    Failure::backup(&error)
 }

@@ -16,6 +16,8 @@ use serde_json::Value;
 
 use super::Common;
 use super::exit::{self, Failure};
+use super::owner::hand_over;
+use super::running::must_hold_store;
 use super::serve::{block_on, exit_on_fault};
 use crate::app::{Offline, StartError};
 use crate::base::time::Stopwatch;
@@ -88,15 +90,22 @@ impl Place {
 pub fn ask_running(dir: &Path, ask: &Ask) -> Result<Value, Failure> {
     let (status, body) = beside(dir, ask).map_err(|error| match is_absent(&error) {
         true => {
-            let what = format!("no appliance runs over `{}`", dir.display());
+            let what = format!(
+                "no appliance runs over `{}`: name its directory with `--data-dir`, or start it",
+                dir.display()
+            );
             Failure::new(exit::FAILED, what)
         }
-        false => silent(&error),
+        false => silent(dir, &error),
     })?;
     read(status, &body)
 }
 
-fn silent(error: &io::Error) -> Failure {
+fn silent(dir: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let source = error.kind().into();
+        return Failure::open(&OpenError::Directory { dir: dir.to_owned(), source });
+    }
     Failure::new(exit::FAILED, format!("the running appliance does not answer: {error}"))
 }
 
@@ -114,7 +123,7 @@ fn answered(settings: &Settings, ask: &Ask) -> Result<(StatusCode, Bytes), Failu
         let found = match beside(&settings.data_dir, ask) {
             Ok((status, body)) => Found::Answer(status, body),
             Err(error) if is_absent(&error) => alone(settings.clone(), ask)?,
-            Err(error) => return Err(silent(&error)),
+            Err(error) => return Err(silent(&settings.data_dir, &error)),
         };
         let late = watch.elapsed() > START_PATIENCE;
         match found {
@@ -162,6 +171,14 @@ fn parse(seen: &[u8]) -> Option<(StatusCode, Bytes)> {
 
 /// Asks the store, opened for this.
 fn alone(settings: Settings, ask: &Ask) -> Result<Found, Failure> {
+    let dir = settings.data_dir.clone();
+    match must_hold_store(&dir) {
+        // The first token may be made before the first start; whoever mistook the directory sees it.
+        Err(_) if ask.method == Method::POST => {
+            eprintln!("tidegate: there was no data in `{}`: it is made now", dir.display());
+        }
+        looked => looked?,
+    }
     let body = Bytes::from(ask.body.as_ref().map(Value::to_string).unwrap_or_default());
     let request = Request::builder()
         .method(ask.method.clone())
@@ -179,7 +196,7 @@ fn alone(settings: Settings, ask: &Ask) -> Result<Found, Failure> {
             Err(error @ StartError::Open(OpenError::Locked(_))) => {
                 Ok(Found::InUse(error.to_string()))
             }
-            Err(error) => Err(Failure::new(exit::of_start(&error), error)),
+            Err(error) => Err(Failure::start(&error)),
         }
     };
     let mut found = Err(Failure::new(exit::FAILED, "the runtime cannot start"));
@@ -187,6 +204,7 @@ fn alone(settings: Settings, ask: &Ask) -> Result<Found, Failure> {
         found = asking.await;
         exit::DONE
     });
+    hand_over(&dir);
     found
 }
 

@@ -52,10 +52,12 @@ impl Check {
                     if self.print {
                         shown["settings"] = effective.iter().map(setting_json).collect();
                     }
-                    println!("{shown}");
+                    say!("{shown}");
                 } else {
-                    print!("{}", table(&effective));
-                    println!(
+                    if self.print {
+                        say!("{}", table(&effective).trim_end());
+                    }
+                    say!(
                         "the settings are good: http on {}, data in {}",
                         settings.http,
                         settings.data_dir.display()
@@ -65,7 +67,7 @@ impl Check {
             }
             Err(error) => {
                 if self.json {
-                    println!(
+                    say!(
                         "{}",
                         serde_json::json!({ "ok": false, "key": error.key, "message": error.message })
                     );
@@ -89,9 +91,9 @@ impl Version {
         let version = env!("CARGO_PKG_VERSION");
         if self.json {
             let format = crate::store::tables::FORMAT;
-            println!("{}", serde_json::json!({ "version": version, "format": format }));
+            say!("{}", serde_json::json!({ "version": version, "format": format }));
         } else {
-            println!("tidegate {version}");
+            say!("tidegate {version}");
         }
         exit::DONE
     }

@@ -1,7 +1,8 @@
 //! `tidegate doctor`: whether this machine is fit to run it, and what to do where it is not.
 //!
 //! Each question is asked by itself and answers `ok`, `warn` or `bad`; only the last one makes the
-//! verb fail. Nothing is changed but a file of a few bytes that is written to time the disk.
+//! verb fail. Nothing is changed but a file of a few bytes that is written to time the disk, and
+//! nothing is sent: agents and alert channels are only connected to.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,9 +17,11 @@ use serde_json::json;
 use super::beside::Place;
 use super::exit;
 use super::running::Running;
+use crate::appliance::backups::BackupSettings;
 use crate::base::time::{Clock, Stopwatch, SystemClock, Time};
 use crate::config::settings::Settings;
 use crate::store::backup::free_bytes;
+use crate::work::alerts::channels;
 
 /// Room below which the disk is soon full, and below which there is no room for the journal.
 const ROOM_WARN: u64 = 1 << 30;
@@ -30,11 +33,16 @@ const SYNCS: usize = 15;
 const SYNC_WARN: Duration = Duration::from_millis(20);
 /// Before this the clock is certainly wrong: 2025-01-01.
 const CLOCK_MIN: Time = Time(1_735_689_600_000);
+/// Sections of the settings, as the environment would name them.
+const SECTIONS: &[&str] =
+    &["SERVER", "TLS", "STORE", "PUSH", "STREAMS", "BUFFER", "RETENTION", "ALERTS", "BACKUP"];
+/// Variables that are named at most.
+const NAMES_MAX: usize = 5;
 /// Agents that are tried, and how long each may take.
 const AGENTS_MAX: usize = 20;
 const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Check this machine, the directory and the agents.
+/// Check this machine, the directory, the agents and the alert channels.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidegate doctor --config /etc/tidegate/tidegate.toml")]
 pub struct Doctor {
@@ -81,19 +89,22 @@ impl Doctor {
         let running = Running::of(&settings.data_dir);
         let running = Some(running).filter(|running| running.get("/v1/status").is_ok());
         let mut findings = vec![clock(SystemClock.now()), files()];
+        findings.extend(environment(std::env::vars().map(|(name, _)| name)));
         findings.extend(directory(&settings.data_dir));
         findings.extend(doors(&settings, running.as_ref()));
         findings.extend(agents(&settings, running.as_ref()));
+        findings.extend(channels(&settings.alerts.channels));
+        findings.push(backups(&settings.backup));
         let is_bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
         if self.json {
             let told: Vec<_> = findings
                 .iter()
                 .map(|f| json!({ "check": f.what, "result": f.grade.as_str(), "message": f.said }))
                 .collect();
-            println!("{}", json!({ "ok": !is_bad, "checks": told }));
+            say!("{}", json!({ "ok": !is_bad, "checks": told }));
         } else {
             for Finding { what, grade, said } in &findings {
-                println!("{:<5} {what:<16} {said}", grade.as_str());
+                say!("{:<5} {what:<16} {said}", grade.as_str());
             }
         }
         if is_bad { exit::FAILED } else { exit::DONE }
@@ -117,6 +128,22 @@ fn files() -> Finding {
         Some(most) => finding("open files", Grade::Ok, format!("{most} at most")),
         None => finding("open files", Grade::Ok, "no limit"),
     }
+}
+
+/// Variables that were meant as settings and are none.
+fn environment(names: impl Iterator<Item = String>) -> Option<Finding> {
+    let is_meant = |name: &String| {
+        SECTIONS.iter().any(|section| name.starts_with(&format!("TIDEGATE_{section}_")))
+            && !name.contains("__")
+    };
+    let meant: Vec<String> = names.filter(is_meant).take(NAMES_MAX).collect();
+    let first = meant.first()?;
+    let key = first.strip_prefix("TIDEGATE_")?.replacen('_', "__", 1);
+    let said = format!(
+        "`{}` is not read: two underscores end the section, as in `TIDEGATE_{key}`",
+        meant.join("`, `")
+    );
+    Some(finding("environment", Grade::Warn, said))
 }
 
 fn directory(dir: &Path) -> Vec<Finding> {
@@ -234,40 +261,75 @@ fn agents(settings: &Settings, running: Option<&Running>) -> Vec<Finding> {
         let found = tasks.filter_map(|task| task.pointer("/delivery/push/url")?.as_str());
         urls.extend(found.map(str::to_owned));
     }
-    let mut hosts: Vec<(String, u16)> = urls
-        .iter()
-        .filter_map(|url| {
-            let url = url::Url::parse(url).ok()?;
-            Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
-        })
-        .collect();
+    let mut hosts: Vec<(String, u16)> = urls.iter().filter_map(|url| host_of(url)).collect();
     hosts.sort();
     hosts.dedup();
-    hosts.into_iter().take(AGENTS_MAX).map(|(host, port)| agent(&host, port)).collect()
+    hosts.into_iter().take(AGENTS_MAX).map(|(host, port)| reach("agent", &host, port)).collect()
 }
 
-fn agent(host: &str, port: u16) -> Finding {
+fn host_of(url: &str) -> Option<(String, u16)> {
+    let url = url::Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+}
+
+/// The ways to people that are configured. Of their URLs only the host is told.
+fn channels(settings: &channels::Settings) -> Vec<Finding> {
+    let slack = settings.slack.as_ref().and_then(|url| host_of(url.reveal()));
+    let webhook = settings.webhook.as_ref().and_then(|webhook| host_of(webhook.url.reveal()));
+    let mail = settings.mail.as_ref().map(|mail| (mail.host.clone(), mail.port));
+    let ways = [("slack", slack), ("mail", mail), ("webhook", webhook)];
+    let found: Vec<Finding> = ways
+        .into_iter()
+        .filter_map(|(what, way)| way.map(|(host, port)| reach(what, &host, port)))
+        .collect();
+    match found.is_empty() {
+        true => vec![finding("alerts", Grade::Warn, "nobody is told: `[alerts]` has no channel")],
+        false => found,
+    }
+}
+
+/// Whether backups are made by themselves, and have room.
+fn backups(settings: &BackupSettings) -> Finding {
+    let Some(every) = settings.every else {
+        let said = "none is made by itself: set `backup.every`, for example to `24h`";
+        return finding("backups", Grade::Warn, said);
+    };
+    let dir = &settings.dir;
+    let there = dir.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let found = room(there);
+    let said = format!("every {every} into `{}`: {}", dir.display(), found.said);
+    finding("backups", found.grade, said)
+}
+
+fn reach(what: &str, host: &str, port: u16) -> Finding {
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let reached = (name, port).to_socket_addrs().and_then(|mut found| {
         let address = found.next().ok_or_else(|| std::io::Error::other("it has no address"))?;
         TcpStream::connect_timeout(&address, AGENT_TIMEOUT).map(|_| address)
     });
     match reached {
-        Ok(address) => finding("agent", Grade::Ok, format!("{host}:{port} answers at {address}")),
-        Err(error) => {
-            finding("agent", Grade::Warn, format!("{host}:{port} is not reached: {error}"))
-        }
+        Ok(address) => finding(what, Grade::Ok, format!("{host}:{port} answers at {address}")),
+        Err(error) => finding(what, Grade::Warn, format!("{host}:{port} is not reached: {error}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hidden::Hidden;
 
     #[test]
     fn clock_of_another_age_is_bad() {
         assert_eq!(clock(Time::ZERO).grade, Grade::Bad);
         assert_eq!(clock(SystemClock.now()).grade, Grade::Ok);
+    }
+
+    #[test]
+    fn variables_with_one_underscore_are_told() {
+        let of = |names: &[&str]| environment(names.iter().map(|name| (*name).to_owned()));
+        assert!(of(&["TIDEGATE_SERVER__HTTP", "TIDEGATE_LOG", "TIDEGATE_PORT", "PATH"]).is_none());
+        let found = of(&["TIDEGATE_SERVER_DATA_DIR"]).unwrap();
+        assert!(found.said.contains("TIDEGATE_SERVER__DATA_DIR"), "{}", found.said);
     }
 
     #[test]
@@ -284,11 +346,29 @@ mod tests {
     }
 
     #[test]
-    fn agent_that_listens_is_reached() {
+    fn what_listens_is_reached() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert_eq!(agent("127.0.0.1", port).grade, Grade::Ok);
+        assert_eq!(reach("agent", "127.0.0.1", port).grade, Grade::Ok);
         drop(listener);
-        assert_eq!(agent("127.0.0.1", port).grade, Grade::Warn);
+        assert_eq!(reach("agent", "127.0.0.1", port).grade, Grade::Warn);
+    }
+
+    #[test]
+    fn channels_are_tried_and_their_secrets_are_not_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings = channels::Settings {
+            slack: Some(Hidden::new(format!("http://{address}/T0/secret"))),
+            ..channels::Settings::default()
+        };
+        let found = channels(&settings);
+        assert_eq!((found.len(), found[0].grade), (1, Grade::Ok), "{}", found[0].said);
+        assert!(found[0].said.contains(&address.to_string()) && !found[0].said.contains("secret"));
+        assert_eq!(channels(&channels::Settings::default())[0].grade, Grade::Warn);
+        let mut accepted = listener.accept().unwrap().0;
+        let mut sent = Vec::new();
+        std::io::Read::read_to_end(&mut accepted, &mut sent).unwrap();
+        assert_eq!(sent, b"", "nothing is sent");
     }
 }

@@ -1,5 +1,8 @@
 //! The command line: one file a verb, and the exit codes of the contract.
 
+#[macro_use]
+pub mod out;
+
 pub mod backup;
 pub mod bar;
 pub mod bench;
@@ -8,7 +11,9 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod owner;
 pub mod paper;
+pub mod read;
 pub mod restore;
 pub mod running;
 pub mod serve;
@@ -27,9 +32,14 @@ use crate::config::load::load;
 use crate::config::settings::{BadSetting, Settings};
 use crate::model::setting::Origin;
 
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 bad configuration, 4 data directory \
+    locked, 5 data newer than this binary, 6 verification failed or data damaged.\n\n\
+    `tidegate manual` tells how to install, secure, back up, restore and mend it; `tidegate demo` shows it.";
+
 /// A run appliance: takes runs, keeps them, delivers them and shows them.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -57,10 +67,14 @@ enum Verb {
     Compact(restore::Compact),
     /// Show how a running appliance is doing.
     Status(status::Status),
-    /// Check this machine, the directory and the agents.
+    /// Check this machine, the directory, the agents and the alert channels.
     Doctor(doctor::Doctor),
     /// Check the settings and end.
     Check(check::Check),
+    /// Print the manual, or a chapter of it.
+    Manual(read::Manual),
+    /// Print the licences of what is in the binary.
+    Licences(read::Licences),
     /// Write manual pages and shell completions.
     #[command(hide = true)]
     Paper(paper::Paper),
@@ -132,6 +146,8 @@ pub fn run() -> i32 {
         Verb::Status(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
         Verb::Check(verb) => verb.run(),
+        Verb::Manual(verb) => verb.run(),
+        Verb::Licences(verb) => verb.run(),
         Verb::Paper(verb) => verb.run(Arguments::command()),
         Verb::Version(verb) => verb.run(),
     }

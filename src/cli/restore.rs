@@ -9,6 +9,8 @@ use super::bar::Bar;
 use super::beside::Place;
 use super::exit;
 use super::exit::Failure;
+use super::owner::hand_over;
+use super::running::must_hold_store;
 use crate::appliance::backups::verify_file;
 use crate::store::backup::{BackupError, Progress, Reader, Summary};
 use crate::store::open::compact_dir;
@@ -43,7 +45,7 @@ impl Restore {
             Ok(summary) => {
                 let (stamp, rows) = (&summary.stamp, summary.contents.total().rows);
                 if self.json {
-                    println!(
+                    say!(
                         "{}",
                         json!({
                             "ok": true, "restored": !self.dry_run, "data_dir": dir,
@@ -53,13 +55,13 @@ impl Restore {
                     );
                 } else {
                     let done = if self.dry_run { "could be restored" } else { "restored" };
-                    println!(
+                    say!(
                         "{done}: {rows} rows as of {}, commit {}, into {}",
                         stamp.created_at.to_rfc3339(),
                         stamp.sequence,
                         dir.display()
                     );
-                    println!(
+                    say!(
                         "deliveries that were out at that moment are made again at the next start"
                     );
                 }
@@ -70,14 +72,11 @@ impl Restore {
     }
 
     fn restore(&self, dir: &std::path::Path) -> Result<Summary, Failure> {
-        let of_backup = |error: BackupError| Failure::new(exit::of_backup(&error), error);
-        let of_restore = |error: RestoreError| {
-            let code = match &error {
-                RestoreError::NotEmpty { .. } => exit::FAILED,
-                RestoreError::Backup(error) => exit::of_backup(error),
-                RestoreError::Open(error) => exit::of_open(error),
-            };
-            Failure::new(code, error)
+        let of_backup = |error: BackupError| Failure::backup(&error);
+        let of_restore = |error: RestoreError| match &error {
+            RestoreError::NotEmpty { .. } => Failure::new(exit::FAILED, error),
+            RestoreError::Backup(error) => Failure::backup(error),
+            RestoreError::Open(error) => Failure::open(error),
         };
         let reader = Reader::open(&self.file).map_err(of_backup)?;
         check_target(&reader, dir).map_err(of_restore)?;
@@ -88,7 +87,9 @@ impl Restore {
             Ok(())
         };
         if !self.dry_run {
-            return restore(reader, dir, &mut watch).map_err(of_restore);
+            let restored = restore(reader, dir, &mut watch).map_err(of_restore);
+            hand_over(dir);
+            return restored;
         }
         let (summary, report) = verify_file(&self.file, &mut watch).map_err(of_backup)?;
         match report.summary() {
@@ -116,19 +117,20 @@ impl Compact {
             Err(failure) => return failure.tell(self.json),
         };
         let dir = &settings.data_dir;
-        if !dir.join(crate::store::open::STORE_FILE).exists() {
-            let what = format!("the directory `{}` holds no store", dir.display());
-            return Failure::new(exit::FAILED, what).tell(self.json);
+        if let Err(failure) = must_hold_store(dir) {
+            return failure.tell(self.json);
         }
-        match compact_dir(dir, settings.cache_bytes) {
+        let compacted = compact_dir(dir, settings.cache_bytes);
+        hand_over(dir);
+        match compacted {
             Ok((before, after)) => {
                 match self.json {
-                    true => println!("{}", json!({ "ok": true, "before": before, "after": after })),
-                    false => println!("{before} bytes before, {after} bytes now"),
+                    true => say!("{}", json!({ "ok": true, "before": before, "after": after })),
+                    false => say!("{before} bytes before, {after} bytes now"),
                 }
                 exit::DONE
             }
-            Err(error) => Failure::new(exit::of_open(&error), error).tell(self.json),
+            Err(error) => Failure::open(&error).tell(self.json),
         }
     }
 }

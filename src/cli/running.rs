@@ -1,5 +1,6 @@
 //! Whether an appliance runs over a directory.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use super::beside::{Ask, ask_running};
 use super::exit::{self, Failure};
 use crate::config::settings::Settings;
-use crate::store::open::{DataDir, OpenError, open_dir};
+use crate::store::open::{DataDir, JOURNAL_FILE, OpenError, STORE_FILE, open_dir};
 
 /// What is at work over a directory.
 pub enum Found {
@@ -21,13 +22,30 @@ pub enum Found {
 /// Opens the directory, or finds the appliance that has it open. The lock tells which.
 pub fn find(settings: &Settings) -> Result<Found, Failure> {
     let dir = &settings.data_dir;
-    if !dir.exists() {
-        return Err(Failure::new(exit::FAILED, format!("no directory `{}`", dir.display())));
-    }
+    must_hold_store(dir)?;
     match open_dir(dir, settings.cache_bytes, Arc::new(|_| ())) {
         Ok(opened) => Ok(Found::Stopped(Box::new(opened))),
         Err(OpenError::Locked(_)) => Ok(Found::Running(Running::of(dir))),
-        Err(error) => Err(Failure::new(exit::of_open(&error), error)),
+        Err(error) => Err(Failure::open(&error)),
+    }
+}
+
+/// A failure where no data is, which is most often another directory than the one that was meant.
+pub fn must_hold_store(dir: &Path) -> Result<(), Failure> {
+    let looked = dir.join(STORE_FILE).symlink_metadata();
+    match looked.map_err(|error| error.kind()) {
+        Ok(_) => Ok(()),
+        // Its journal is left: the open tells what that means.
+        Err(_) if dir.join(JOURNAL_FILE).exists() => Ok(()),
+        Err(ErrorKind::NotFound) => {
+            let what =
+                format!("no data in `{}`: name its directory with `--data-dir`", dir.display());
+            Err(Failure::new(exit::FAILED, what))
+        }
+        Err(kind) => {
+            let source = kind.into();
+            Err(Failure::open(&OpenError::Directory { dir: dir.to_owned(), source }))
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::{EnvFilter, reload};
 
+use super::exit::Failure;
+use super::out::try_line;
 use super::systemd::{self, Manager};
 use super::{Common, exit};
 use crate::app::reload::Reloader;
@@ -74,7 +76,7 @@ pub fn start_log(json: bool) -> Log {
     if json {
         start!(log.json())
     } else if std::env::var_os("JOURNAL_STREAM").is_some() {
-        start!(log.without_time().with_ansi(false))
+        start!(log.without_time())
     } else {
         start!(log)
     }
@@ -117,12 +119,14 @@ async fn serve(settings: Settings, json: bool, common: &Common, log: &Log) -> i3
         Ok(app) => app,
         Err(code) => return code,
     };
-    if json {
-        let line = serde_json::to_string(&app.addresses);
-        println!("{}", line.expect("two texts always serialise"));
-    } else {
-        println!("tidegate is ready: {} and {}", app.addresses.http, app.addresses.redis);
-    }
+    let line = match json {
+        true => serde_json::to_string(&app.addresses).expect("two texts always serialise"),
+        false => {
+            format!("tidegate is ready: {} and {}", app.addresses.http, app.addresses.redis)
+        }
+    };
+    // Who does not read it need not: the file of addresses says the same.
+    let _ = try_line(format_args!("{line}"));
     if let Some(secret) = app.appliance.set_up_link() {
         let link = format!("{}/setup?token={secret}", app.addresses.http);
         tracing::info!(%link, "there are no users yet: this link makes the first admin, for 30 minutes");
@@ -191,8 +195,9 @@ pub async fn started(
         }
     };
     started.map_err(|error| {
-        eprintln!("tidegate: {error}");
-        exit::of_start(&error)
+        let failure = Failure::start(&error);
+        eprintln!("tidegate: {}", failure.message);
+        failure.code
     })
 }
 

@@ -29,8 +29,8 @@ impl Status {
         match Running::of(&settings.data_dir).get("/v1/status") {
             Ok(status) => {
                 match self.json {
-                    true => println!("{status}"),
-                    false => print!("{}", words(&status)),
+                    true => say!("{status}"),
+                    false => say!("{}", words(&status).trim_end()),
                 }
                 exit::DONE
             }

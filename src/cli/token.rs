@@ -83,11 +83,11 @@ impl Listing {
     ) -> i32 {
         match self.place.ask(ask) {
             Ok(answer) if self.json => {
-                println!("{}", as_json(&answer));
+                say!("{}", as_json(&answer));
                 exit::DONE
             }
             Ok(answer) => {
-                println!("{}", as_text(&answer));
+                say!("{}", as_text(&answer));
                 exit::DONE
             }
             Err(failure) => failure.tell(self.json),

@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::beside::Ask;
-use super::exit;
+use super::exit::{self, Failure};
 use super::token::{Listing, segment, text};
 
 /// Add, list and remove users of the pages, and set their passwords.
@@ -96,8 +96,11 @@ impl Passwd {
         match password(self.password_file.as_deref()) {
             Ok(password) => body["password"] = password.into(),
             Err(error) => {
-                eprintln!("tidegate: the password cannot be read: {error}");
-                return exit::FAILED;
+                let from =
+                    self.password_file.as_deref().map(|file| format!(" from `{}`", file.display()));
+                let what =
+                    format!("the password cannot be read{}: {error}", from.unwrap_or_default());
+                return Failure::new(exit::FAILED, what).tell(self.named.listing.json);
             }
         }
         let ask = Ask::new(method, path).body(body);

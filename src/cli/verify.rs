@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 use super::bar::Bar;
 use super::exit;
 use super::exit::Failure;
+use super::owner::hand_over;
+use super::running::must_hold_store;
 use crate::appliance::backups::verify_file;
 use crate::base::panics::caught;
 use crate::ledger::verify::{Report, verify};
@@ -43,7 +45,7 @@ impl Verify {
         match looked.unwrap_or_else(broken) {
             Ok((summary, report)) => {
                 match self.json {
-                    true => println!("{}", told(&self.what, summary.as_ref(), &report)),
+                    true => say!("{}", told(&self.what, summary.as_ref(), &report)),
                     false => print(&self.what, summary.as_ref(), &report),
                 }
                 if report.found == 0 { exit::DONE } else { exit::VERIFICATION_FAILED }
@@ -54,7 +56,7 @@ impl Verify {
 }
 
 fn look_at_file(path: &Path) -> Result<(Summary, Report), Failure> {
-    let failed = |error: BackupError| Failure::new(exit::of_backup(&error), error);
+    let failed = |error: BackupError| Failure::backup(&error);
     let reader = Reader::open(path).map_err(failed)?;
     // Its rows are read once for the sums, and twice for the questions.
     let total = reader.said().map_or(0, |said| said.total().rows);
@@ -68,11 +70,8 @@ fn look_at_file(path: &Path) -> Result<(Summary, Report), Failure> {
 }
 
 fn look_at_dir(dir: &Path) -> Result<Report, Failure> {
-    let failed = |error: OpenError| Failure::new(exit::of_open(&error), error);
-    if !dir.join(crate::store::open::STORE_FILE).exists() {
-        let what = format!("the directory `{}` holds no store", dir.display());
-        return Err(Failure::new(exit::FAILED, what));
-    }
+    let failed = |error: OpenError| Failure::open(&error);
+    must_hold_store(dir)?;
     let opened = open_dir(dir, CACHE_BYTES, Arc::new(|_| ())).map_err(failed)?;
     check_pages(&opened, CACHE_BYTES).map_err(failed)?;
     let unreadable = |error: BackupError| Failure::new(exit::VERIFICATION_FAILED, error);
@@ -85,35 +84,37 @@ fn look_at_dir(dir: &Path) -> Result<Report, Failure> {
     });
     drop(view);
     opened.disk.close();
+    drop(opened);
+    hand_over(dir);
     report.map_err(unreadable)
 }
 
 fn print(path: &Path, summary: Option<&Summary>, report: &Report) {
     if let Some(summary) = summary {
         let stamp = &summary.stamp;
-        println!("{}: a backup of tidegate {}", path.display(), stamp.tool);
-        println!(
+        say!("{}: a backup of tidegate {}", path.display(), stamp.tool);
+        say!(
             "  made {}, up to commit {}, data format {}",
             stamp.created_at.to_rfc3339(),
             stamp.sequence,
             stamp.format
         );
-        println!("  {} bytes, sha256 {}", summary.file_bytes, summary.digest_text());
+        say!("  {} bytes, sha256 {}", summary.file_bytes, summary.digest_text());
     }
     let total: u64 = report.tables.values().sum();
-    println!("  {total} rows");
+    say!("  {total} rows");
     for (name, rows) in report.by_name() {
-        println!("    {name:<18} {rows}");
+        say!("    {name:<18} {rows}");
     }
     for what in &report.left_out {
-        println!("  not checked: {what}");
+        say!("  not checked: {what}");
     }
     for problem in &report.problems {
-        println!("  wrong: {problem}");
+        say!("  wrong: {problem}");
     }
     match report.found {
-        0 => println!("  whole: every checksum, index, timer and counter is right"),
-        found => println!("  NOT WHOLE: {found} problems"),
+        0 => say!("  whole: every checksum, index, timer and counter is right"),
+        found => say!("  NOT WHOLE: {found} problems"),
     }
 }
 

@@ -68,7 +68,8 @@ fn in_words(message: &str) -> String {
 
 fn read(path: &Path) -> Result<Table, BadSetting> {
     let bad = |message: String| BadSetting { key: path.display().to_string(), message };
-    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| bad(format!("the file cannot be read: {error}")))?;
     text.parse::<Table>().map_err(|error| bad(error.to_string()))
 }
 

@@ -4,5 +4,6 @@ mod accepting;
 pub mod dashboard;
 pub mod http;
 pub mod resp;
+pub mod shipped;
 mod stream;
 pub mod tls;

@@ -313,6 +313,10 @@ pub(super) fn put_journal_row(
 /// Turns any error of redb into ours; a full disk is told from every other failure.
 pub(super) fn fault(error: impl Into<redb::Error>) -> Fault {
     match error.into() {
+        // A file that is none of redb's, or no longer.
+        redb::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Fault::Corrupt(io.to_string())
+        }
         redb::Error::Io(io) => io_fault(&io),
         redb::Error::Corrupted(what) => Fault::Corrupt(what),
         // `PreviousIo`: latched by a failed commit until it is opened anew.

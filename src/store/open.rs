@@ -103,10 +103,15 @@ pub fn open_dir(
     refuse_foreign(dir)?;
     let lock = lock_dir(dir)?;
     let file = dir.join(STORE_FILE);
+    let journal = dir.join(JOURNAL_FILE);
     if !file.exists() {
+        // Each store is made before its journal: this one was lost.
+        if journal.exists() {
+            let what = format!("`{STORE_FILE}` is missing, and its journal is there");
+            return Err(in_dir(dir)(Fault::Corrupt(what)));
+        }
         make_store::<OpenError>(dir, |disk| write_format(disk).map_err(in_dir(dir)))?;
     }
-    let journal = dir.join(JOURNAL_FILE);
     let opener = Box::new(move || {
         let db = open_file(&file, cache_bytes, progress.clone())?;
         Ok(Files { db, journal: Some(open_journal(&journal)?) })
@@ -339,6 +344,21 @@ mod tests {
         let message = open(dir.path()).unwrap_err().to_string();
         assert!(message.contains("thesis.txt"), "{message}");
         assert!(!dir.path().join(STORE_FILE).exists());
+    }
+
+    #[test]
+    fn lost_store_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).unwrap();
+        let path = dir.path().join(STORE_FILE);
+        fs::remove_file(&path).unwrap();
+        for missing in [true, false] {
+            let error = open(dir.path()).unwrap_err();
+            let is_damage = matches!(error, OpenError::Store { fault: Fault::Corrupt(_), .. });
+            assert!(is_damage, "{error}");
+            assert_eq!(path.exists(), !missing);
+            fs::write(&path, [7; 5000]).unwrap();
+        }
     }
 
     #[test]

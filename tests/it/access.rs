@@ -109,7 +109,7 @@ async fn other_machines_get_in_only_after_somebody_was_set_up() {
     world.configure(|written| written.server.http = Some("0.0.0.0:0".to_owned()));
     let error = world.try_start().await.expect_err("nobody was let in");
     assert!(matches!(error, StartError::NoAccess(_)));
-    assert_eq!(exit::of_start(&error), exit::BAD_CONFIGURATION);
+    assert_eq!(exit::Failure::start(&error).code, exit::BAD_CONFIGURATION);
     assert!(error.to_string().contains("tidegate token create"), "{error}");
     let wish = json!({ "name": "ci", "role": "admin" });
     let made = world.ask(Ask::new(Method::POST, "/v1/tokens").body(wish)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The list of licences that the binary shows names every crate that goes into it.
+//! The licences that the binary shows name every crate that goes into it, each with a text.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,17 +8,33 @@ use serde_json::Value;
 /// What is built for releases.
 const TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// Crates of the graph that are not in the list, and lines of the list that are not in the graph.
-fn check_licences(list: &str, crates: &[String]) -> Vec<String> {
-    let again = "run `packaging/sbom --text TARGET >data/licences.txt`";
+/// Stands above each text.
+const RULE: &str =
+    "\n~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n";
+
+/// Crates of the graph that are not in the list or have no text, and lines of the list that are not
+/// in the graph.
+fn check_licences(shown: &str, crates: &[String]) -> Vec<String> {
+    let again = format!("run `packaging/licences {TARGET} >data/licences.txt`");
+    let (list, texts) = shown.split_once(RULE).unwrap_or((shown, ""));
     let line = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let listed: Vec<String> = list.lines().map(line).collect();
+    // A licence's name, those for whom its text holds, its text, with empty lines between.
+    let holders = texts.split(RULE).filter_map(|text| text.split("\n\n").nth(1));
+    let holders: Vec<&str> = holders.flat_map(str::lines).collect();
+    let has_text = |name: &str| {
+        let rest = |line: &&str| line.strip_prefix(name).map(str::to_owned);
+        holders.iter().filter_map(rest).any(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    let textless = crates.iter().filter(|name| !has_text(name));
+    let textless =
+        textless.map(|name| format!("data/licences.txt has no text for {name}: {again}"));
     let missing = crates.iter().filter(|name| !listed.contains(name));
     let missing = missing.map(|name| format!("data/licences.txt lacks {name}: {again}"));
     let gone = listed.iter().filter(|name| !crates.contains(name));
     let gone =
         gone.map(|name| format!("data/licences.txt names {name}, which is not used: {again}"));
-    missing.chain(gone).collect()
+    missing.chain(gone).chain(textless).collect()
 }
 
 /// Name and version of all that the package depends on, but for tests.
@@ -64,7 +80,13 @@ fn licences_of_all_crates_are_listed() {
 #[test]
 fn missing_and_old_licences_are_found() {
     let crates = ["a 1.0.0".to_owned(), "b 2.0.0".to_owned()];
-    assert_eq!(check_licences("a 1.0.0  MIT\nb 2.0.0 MIT\n", &crates), [""; 0]);
-    let wrong = check_licences("a 1.0.0  MIT\nb 1.9.0 MIT\n", &crates);
+    let text = |holders: &str| format!("{RULE}MIT\n\n{holders}\n\nPermission is granted");
+    let list = "a 1.0.0  MIT\nb 2.0.0 MIT".to_owned();
+    let whole = list.clone() + &text("a 1.0.0: by a") + &text("b 2.0.0");
+    assert_eq!(check_licences(&whole, &crates), [""; 0]);
+    let old = "a 1.0.0  MIT\nb 1.9.0 MIT".to_owned() + &text("a 1.0.0\nb 2.0.0");
+    let wrong = check_licences(&old, &crates);
     assert!(wrong[0].contains("lacks b 2.0.0") && wrong[1].contains("b 1.9.0"), "{wrong:?}");
+    let wrong = check_licences(&(list + &text("a 1.0.0\nb 2.0.0-rc1")), &crates);
+    assert!(wrong.len() == 1 && wrong[0].contains("no text for b 2.0.0"), "{wrong:?}");
 }

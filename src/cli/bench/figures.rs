@@ -79,7 +79,7 @@ impl Figures {
     pub fn print(&self, json: bool) {
         let (p50, p99, p999) = (self.p50_ms(), self.p99_ms(), self.at(0.999));
         if json {
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({
                     "what": self.what, "clients": self.clients, "count": self.count,
@@ -90,7 +90,7 @@ impl Figures {
             );
             return;
         }
-        println!(
+        say!(
             "{:<34} {:>4} clients {:>10.0}/s   p50 {:>8.3} ms   p99 {:>8.3} ms   p99.9 {:>8.3} ms{}{}{}",
             self.what,
             self.clients,

@@ -154,7 +154,7 @@ impl Bench {
 
     fn measure_servers(self, streams: Streams) -> i32 {
         if !self.json {
-            println!("{}; the load in a process of its own", machine());
+            say!("{}; the load in a process of its own", machine());
         }
         match streams.run() {
             Ok(()) => exit::DONE,
@@ -190,11 +190,11 @@ impl Bench {
             Ok(app) => app,
             Err(error) => {
                 eprintln!("tidegate: {error}");
-                return exit::of_start(&error);
+                return exit::Failure::start(&error).code;
             }
         };
         if !self.json {
-            println!(
+            say!(
                 "{}, data in {}; clients, agent and appliance in one process",
                 machine(),
                 self.data_dir.display()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::out::try_line;
 use super::serve::{Signals, block_on, start_log, started};
 use super::{Common, exit};
 use crate::app::Sockets;
@@ -80,7 +81,8 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
         return exit::FAILED;
     }
     if json {
-        println!("{}", serde_json::json!({ "http": base, "agent": format!("http://{agent}") }));
+        let told = serde_json::json!({ "http": base, "agent": format!("http://{agent}") });
+        let _ = try_line(format_args!("{told}"));
     } else {
         greet(&base);
     }
@@ -92,7 +94,7 @@ async fn demo(mut settings: Settings, rate: f64, json: bool) -> i32 {
 }
 
 fn greet(base: &str) {
-    println!(
+    let _ = try_line(format_args!(
         "
   Tidegate demo is running.
 
@@ -106,5 +108,5 @@ fn greet(base: &str) {
 
   Ctrl-C ends it; its data stays in the directory for the next time.
 "
-    );
+    ));
 }

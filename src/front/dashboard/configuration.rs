@@ -5,6 +5,7 @@ use askama::Template;
 use super::filters;
 use super::parts::When;
 use super::shell::Shell;
+use crate::front::shipped::LicenceText;
 
 /// `GET /settings/configuration`.
 #[derive(Clone, Debug, Default, Template)]
@@ -52,5 +53,7 @@ pub struct SettingRow {
 #[template(path = "licences.html")]
 pub struct LicencesPage {
     pub shell: Shell,
-    pub text: String,
+    /// A line for each crate.
+    pub crates: String,
+    pub texts: Vec<LicenceText>,
 }

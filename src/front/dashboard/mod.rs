@@ -26,6 +26,7 @@ pub mod history;
 pub mod jobs;
 pub mod json;
 pub mod live;
+pub mod manual;
 pub mod names;
 pub mod outbox;
 pub mod overview;

@@ -82,6 +82,7 @@ pub fn navigation(current_href: &str) -> Vec<NavItem> {
         NavItem::new("Endpoints", "/endpoints"),
         NavItem::new("Alerts", "/alerts"),
         NavItem::new("Settings", "/settings"),
+        NavItem::new("Manual", "/manual"),
         NavItem::new("Docs", "/docs"),
     ];
     for item in &mut items {

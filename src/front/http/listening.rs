@@ -103,17 +103,31 @@ impl Listening {
 
 /// The socket by a path of any directory that is short enough: addresses of sockets have some
 /// hundred bytes, paths of data directories may have more.
-pub struct ShortPath {
-    dir: std::fs::File,
+pub enum ShortPath {
+    /// As it is; the way around wants `/proc`, which is not everywhere.
+    Plain(PathBuf),
+    Long(std::fs::File),
 }
+
+/// Bytes of a path that an address of a socket has room for on every Unix.
+const SOCKET_PATH_BYTES_MAX: usize = 100;
 
 impl ShortPath {
     pub fn of(dir: &Path) -> io::Result<ShortPath> {
-        Ok(ShortPath { dir: std::fs::File::open(dir)? })
+        let plain = dir.join(ADMIN_SOCKET);
+        match plain.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+            true => Ok(ShortPath::Plain(plain)),
+            false => Ok(ShortPath::Long(std::fs::File::open(dir)?)),
+        }
     }
 
     /// Good for as long as this value lives.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{ADMIN_SOCKET}", self.dir.as_raw_fd()))
+        match self {
+            ShortPath::Plain(path) => path.clone(),
+            ShortPath::Long(dir) => {
+                PathBuf::from(format!("/proc/self/fd/{}/{ADMIN_SOCKET}", dir.as_raw_fd()))
+            }
+        }
     }
 }

@@ -69,5 +69,8 @@ pub fn revoke(tx: &mut Tx<'_>, id: Id) -> Result<Token, Stop> {
 }
 
 pub fn no_token(id: &str) -> Refusal {
-    Refusal::new(Code::TokenNotFound, format!("no token {}", quote(id)))
+    Refusal::new(
+        Code::TokenNotFound,
+        format!("no token {}: the list of tokens has their ids", quote(id)),
+    )
 }

@@ -43,7 +43,7 @@ impl Pair {
                     "per_s": of(rate), "p50_ms": of(p50), "p99_ms": of(p99),
                 })
             };
-            println!(
+            say!(
                 "{}",
                 json!({
                     "what": self.what, "compared": true, "rounds": self.first.len(),
@@ -54,7 +54,7 @@ impl Pair {
             );
             return;
         }
-        println!(
+        say!(
             "{:<34} rate {:>8.0} -> {:>8.0}/s x{:<5.2}  p50 {:>8.3} -> {:>8.3} ms x{:<5.2}  \
              p99 {:>8.3} -> {:>8.3} ms x{:.2}",
             self.what,

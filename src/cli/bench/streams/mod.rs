@@ -256,13 +256,13 @@ impl Streams {
             }
         }
         if !self.json {
-            println!("\nmedian of {rounds}, {first} -> {second}");
+            say!("\nmedian of {rounds}, {first} -> {second}");
         }
         for pair in pairs {
             pair.print(first, second, self.json);
         }
         if !self.json {
-            println!();
+            say!("");
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Memory {
 
     pub fn print(&self, server: &Server, entries: u64, json: bool) {
         if json {
-            println!(
+            say!(
                 "{}",
                 json!({
                     "what": "memory", "server": server.told(), "entries": entries,
@@ -105,7 +105,7 @@ impl Memory {
             Some(bytes) => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
             None => "unknown".to_owned(),
         };
-        println!(
+        say!(
             "{:<34} used {}, resident {}   {}",
             format!("memory with {entries} entries"),
             mib(self.used_bytes),

@@ -11,15 +11,11 @@ use crate::front::dashboard::parts::When;
 use crate::front::http::error::Answer;
 use crate::front::http::query::Query;
 use crate::front::http::state::Front;
+use crate::front::shipped::licence_texts;
 use crate::model::setting::{Origin, Setting};
 
 const HERE: &str = "/settings/configuration";
 const LICENCES: &str = "/settings/licences";
-/// Made by `packaging/sbom --text`.
-const LICENCES_TEXT: &str = include_str!("../../../../data/licences.txt");
-/// Longest text of licences that goes into the binary.
-const LICENCES_BYTES_MAX: usize = 64 << 10;
-const _: () = assert!(LICENCES_TEXT.len() <= LICENCES_BYTES_MAX);
 
 pub async fn show(State(front): State<Front>, query: Query) -> Answer {
     query.end()?;
@@ -70,5 +66,6 @@ pub async fn licences(State(front): State<Front>, query: Query) -> Answer {
     let look = Look::take(&front)?;
     let mut shell = look.shell(&front, "Licences", "/settings", LICENCES.to_owned());
     shell.live = false;
-    Ok(html(200, &LicencesPage { shell, text: LICENCES_TEXT.to_owned() }))
+    let (crates, texts) = licence_texts();
+    Ok(html(200, &LicencesPage { shell, crates: crates.to_owned(), texts }))
 }

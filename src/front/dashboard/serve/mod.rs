@@ -22,6 +22,7 @@ mod host;
 mod jobs;
 mod live;
 mod look;
+mod manual;
 pub mod oops;
 mod outbox;
 mod outbox_row;
@@ -126,6 +127,7 @@ pub const PAGES: &[Page] = &[
     form("/alerts/messages/{id}/retry", || post(alerts::retry)),
     form("/alerts/silences", || post(alerts::silence)),
     form("/alerts/silences/{id}/end", || post(alerts::end_silence)),
+    page("/manual", || get(manual::show)),
     page("/docs", || get(docs::show)),
     page("/login", || get(sign_in::login)).to(Needs::Nothing),
     form("/login", || post(sign_in::sign_in)).to(Needs::Nothing),

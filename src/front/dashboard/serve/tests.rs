@@ -191,6 +191,7 @@ async fn every_page_answers_without_data() {
         "/outbox?state=dead",
         "/endpoints",
         "/docs",
+        "/manual",
     ] {
         let response = house.send(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
