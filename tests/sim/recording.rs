@@ -89,6 +89,8 @@ pub struct Recording {
     on: bool,
     /// Samples that were made: each has a value of its own.
     made: u64,
+    /// When the newest of them was.
+    last: Option<Time>,
     round: Round,
     /// Packing said that there is more.
     more: bool,
@@ -137,7 +139,12 @@ impl Recording {
         let ago =
             [Span::ZERO, Span::ZERO, hour, Span(2 * hour.0), Span(8 * day.0), Span(31 * day.0)];
         let late = Span::from_secs(TICK_SECS * entropy.below(12) as i64);
-        let at = now.minus(one(entropy, &ago)).minus(late);
+        let at = match self.last {
+            // The same tick twice.
+            Some(last) if once_in(entropy, 5) => last,
+            _ => now.minus(one(entropy, &ago)).minus(late),
+        };
+        self.last = Some(at);
         self.made += 1;
         let mut sample = Sample { at, ..Sample::default() };
         for number in 0..one(entropy, &[FEW, SERIES]) {
