@@ -73,7 +73,7 @@ impl Settings {
         let off = settings.rules.off().iter().map(|name| format!("{name} (off)"));
         rows.put("alerts.rules", own.chain(off).collect::<Vec<_>>().join(", "));
         let windows = settings.maintenance.len();
-        rows.maybe("alerts.maintenance", (windows > 0).then(|| format!("{windows} windows")));
+        rows.maybe("alerts.maintenance", (windows > 0).then_some(windows));
         rows.secret("alerts.slack.url", channels.slack.is_some());
         let mail = channels.mail.as_ref();
         rows.maybe("alerts.mail.host", mail.map(|mail| &mail.host));

@@ -101,6 +101,7 @@ async fn s29_a_message_survives_a_kill_before_its_delivery() {
     let url = format!("{}/hook", sink.url);
     let settings = [
         ("TIDEGATE_ALERTS__SERVER", "test house"),
+        ("TIDEGATE_ALERTS__URL", "https://tidegate.example/"),
         ("TIDEGATE_ALERTS__GRACE", "0s"),
         ("TIDEGATE_ALERTS__DEBOUNCE", "0s"),
         ("TIDEGATE_ALERTS__WEBHOOK__URL", url.as_str()),
@@ -111,6 +112,7 @@ async fn s29_a_message_survives_a_kill_before_its_delivery() {
     leave(&client).await;
     let first = verified(&sink.wait("/hook", 1).await[0]);
     assert_eq!(first["alerts"][0]["rule"], "workers-gone");
+    assert_eq!(first["alerts"][0]["url"], "https://tidegate.example/workers");
     process.kill();
     sink.always("/hook", Reply::status(200));
     let before = sink.seen("/hook").len();

@@ -6,6 +6,7 @@ use super::filters;
 use super::parts::{Badge, Tone, When};
 use super::shell::Shell;
 use super::text;
+use crate::base::time::Span;
 
 /// `GET /alerts`; also the answer to a test, which is shown once.
 #[derive(Clone, Debug, Default, Template)]
@@ -154,6 +155,11 @@ pub fn channel_badge(configured: bool, failing: bool) -> Badge {
 }
 
 /// A length of time of a rule; a dash for none.
-pub fn length(span: Option<crate::base::time::Span>) -> String {
-    span.map_or(text::NOTHING.to_owned(), text::span)
+pub fn length(span: Option<Span>) -> String {
+    match span.map(Span::as_millis) {
+        // What was set is no measurement: `6 s`, not `6.0 s`.
+        Some(ms) if ms < 120_000 && ms % 1_000 == 0 => format!("{} s", ms / 1_000),
+        Some(ms) => text::span(Span(ms)),
+        None => text::NOTHING.to_owned(),
+    }
 }

@@ -315,6 +315,10 @@ fn text(
     let mut out = String::with_capacity(16 << 10);
     head(&mut out, "tidegate_build", "info", "", "What runs here.");
     line(&mut out, "tidegate_build_info", &[("version", version)], 1.0);
+    let name = "tidegate_measured_timestamp_seconds";
+    let help = "When what is told here was measured, in unix time.";
+    head(&mut out, name, G, "seconds", help);
+    line(&mut out, name, &[], sample.at.0 as f64 / 1_000.0);
     for (name, kind, unit, help, sources) in FAMILIES {
         if !sources.iter().any(|source| sample.of(source.0).next().is_some()) {
             continue;

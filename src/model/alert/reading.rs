@@ -186,7 +186,10 @@ fn lost(
 pub fn could_tell(rule: &Rule, subject: &str, sample: &Sample) -> bool {
     match &rule.condition {
         Condition::Threshold { metric, .. } | Condition::Growing { metric, .. } => {
-            sample.failed.is_empty() || sample.get(*metric, subject).is_some()
+            // A subject that is absent is gone; a metric of one thing that is absent has no value yet,
+            // as just after a start.
+            let may_be_gone = sample.failed.is_empty() && metric.subject_field().is_some();
+            may_be_gone || sample.get(*metric, subject).is_some()
         }
         Condition::HeartbeatLost { .. } => sample.failed.is_empty(),
         Condition::WorkersGone { .. } => true,

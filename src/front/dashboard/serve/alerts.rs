@@ -27,7 +27,7 @@ use crate::model::alert::silence::{SILENCE_MAX, Silence, Window};
 use crate::model::alert::{Alert, Line, Phase};
 use crate::model::cron::words as cron_words;
 use crate::model::refusal::Refusal;
-use crate::model::sample::Sample;
+use crate::model::sample::{Metric, Sample};
 
 /// Who asks through pages, unless they say so.
 const BY: &str = "operator";
@@ -141,7 +141,12 @@ pub fn first_of_each(rows: Vec<AlertRow>) -> (Vec<AlertRow>, Vec<(String, u64)>)
 /// The value by the newest sample, if that is another than what was found.
 fn current(rules: &Rules, sample: Option<&Sample>, alert: &Alert) -> String {
     let metric = match rules.get(&alert.rule).map(|rule| &rule.condition) {
-        Some(Condition::Threshold { metric, .. } | Condition::Growing { metric, .. }) => *metric,
+        // The state of an endpoint has no value to tell.
+        Some(Condition::Threshold { metric, .. } | Condition::Growing { metric, .. })
+            if *metric != Metric::EndpointState =>
+        {
+            *metric
+        }
         _ => return String::new(),
     };
     let value = sample.and_then(|sample| sample.get(metric, &alert.subject));

@@ -32,6 +32,8 @@ const EVENTS_SHOWN: usize = 30;
 const CHART_OVER: Span = Span::from_hours(1);
 /// An answer from outside, or a row of the outbox, that waits for so long deserves a look.
 const LATE_SECONDS: f64 = 600.0;
+/// Measurements come every few seconds.
+const MEASURED_LATE: Span = Span::from_secs(20);
 /// How full a disk deserves a look, and how full is too full.
 const DISK_WARN: f64 = 80.0;
 const DISK_BAD: f64 = 90.0;
@@ -52,11 +54,13 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
     let mut firing: Vec<&Alert> = look.firing.iter().collect();
     firing.sort_by_key(|alert| Reverse(alert.severity));
     let (firing, firing_more) = first_of_each(alert_rows(front, firing.into_iter(), look.now));
+    let is_late = measured.is_some() && look.now.since(sample.at) > MEASURED_LATE;
+    let late = is_late.then(|| "Nothing was measured since: what follows is of then.".to_owned());
     let failed = sample.failed.iter().map(|(part, why)| format!("Not measured: {part}, {why}."));
     Ok(LivePage {
         shell: look.shell(front, "Live", "/live", "/live".to_owned()),
         measured: measured.unwrap_or_default(),
-        failed: failed.collect(),
+        failed: late.into_iter().chain(failed).collect(),
         runs: runs(&sample),
         firing,
         firing_more,

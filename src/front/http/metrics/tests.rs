@@ -102,7 +102,8 @@ fn parse_line(row: &str) -> Line {
 }
 
 fn everything() -> Sample {
-    let mut sample = Sample::default();
+    let at = crate::base::time::Time(1_700_000_000_500);
+    let mut sample = Sample { at, ..Sample::default() };
     for metric in Metric::ALL {
         let subject = match metric {
             Metric::EndpointState => "work/half_open",
@@ -127,6 +128,8 @@ fn text_is_strict_openmetrics() {
     let durations = BTreeMap::from([("resize".to_owned(), latency)]);
     let families = parse(&text(&everything(), &durations, "1.2.3", COUNTED));
     assert_eq!(families["tidegate_commands"].2[0].2, 7.0);
+    // A scrape that gets old values can tell.
+    assert_eq!(families["tidegate_measured_timestamp_seconds"].2[0].2, 1_700_000_000.5);
     let (kind, unit, lines) = &families["tidegate_run_duration_seconds"];
     assert_eq!((kind.as_str(), unit.as_str()), ("histogram", "seconds"));
     let mut last = 0.0;
@@ -167,7 +170,7 @@ fn every_metric_has_a_family() {
 #[test]
 fn nothing_measured_is_still_whole() {
     let families = parse(&text(&Sample::default(), &BTreeMap::new(), "0", COUNTED));
-    assert_eq!(families.len(), 3);
+    assert_eq!(families.len(), 4);
 }
 
 /// The board that is shipped asks for nothing that is not told.

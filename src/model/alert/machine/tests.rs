@@ -200,7 +200,13 @@ fn what_cannot_be_measured_changes_nothing() {
     house.sample.failed.push(("overview".to_owned(), "the disk".to_owned()));
     assert_eq!((house.look(3), house.phase("r", "")), (vec![], Some("firing")));
     house.sample.failed.clear();
-    assert_eq!(house.look(6), ["resolved: r"]);
+    assert_eq!(
+        (house.look(6), house.phase("r", "")),
+        (vec![], Some("firing")),
+        "nor just after a start"
+    );
+    house.value(Metric::Callbacks, "", 0.0);
+    assert_eq!(house.look(9), ["resolved: r"]);
 }
 
 #[test]
