@@ -14,7 +14,7 @@ use crate::store::rows::{Rows, counter};
 use super::{Appliance, unreadable};
 
 /// Tasks that the overview shows.
-const TASKS_SHOWN_MAX: usize = 100;
+pub const TASKS_SHOWN_MAX: usize = 100;
 /// Operational events that the overview shows.
 const EVENTS_SHOWN_MAX: usize = 20;
 
@@ -26,7 +26,9 @@ const OLDEST_AMONG: usize = 64;
 pub struct Overview {
     pub statuses: Vec<(Status, i64)>,
     pub outbox: OutboxFigures,
+    /// The first by name.
     pub tasks: Vec<TaskFigures>,
+    pub tasks_more: bool,
     pub totals: Totals,
     pub writer: WriterFigures,
     pub events: Vec<Line>,
@@ -88,7 +90,10 @@ impl Appliance {
 
 fn overview(rows: &dyn Rows, writer: WriterFigures) -> Result<Overview, Fault> {
     let mut lines = Vec::new();
-    for task in tasks::list(rows, None, TASKS_SHOWN_MAX)? {
+    let mut known = tasks::list(rows, None, TASKS_SHOWN_MAX + 1)?;
+    let tasks_more = known.len() > TASKS_SHOWN_MAX;
+    known.truncate(TASKS_SHOWN_MAX);
+    for task in known {
         let counts = statuses(rows, &count::task_statuses(&task.name))?;
         let of = |status: Status| {
             counts.iter().find(|(s, _)| *s == status).map_or(0, |(_, count)| *count)
@@ -108,6 +113,7 @@ fn overview(rows: &dyn Rows, writer: WriterFigures) -> Result<Overview, Fault> {
         statuses: statuses(rows, &count::all_statuses())?,
         outbox: outbox(rows)?,
         tasks: lines,
+        tasks_more,
         totals: totals(rows)?,
         writer,
         events: events.into_iter().map(|(_, line)| line).collect(),

@@ -67,6 +67,7 @@ impl Appliance {
         let slow = self.slow_sample(sample.at);
         sample.values.extend(slow.values.iter().map(|(series, value)| (series.clone(), *value)));
         sample.failed.extend(slow.failed.iter().cloned());
+        sample.left_out.extend(slow.left_out.iter().cloned());
         sample
     }
 

@@ -25,7 +25,7 @@ struct Inner {
 }
 
 impl StreamPulse {
-    /// Streams that are watched; the rates of others are not known.
+    /// Streams that are measured; of the one behind them only that it is there is known.
     pub const STREAMS_MAX: usize = 500;
 
     /// It is time to look for new streams.

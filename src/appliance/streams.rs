@@ -160,11 +160,12 @@ impl Appliance {
     pub(super) fn sample_streams(&self, pulse: &StreamPulse) -> Result<(), Refusal> {
         let (snapshot, now) = (self.snapshot()?, self.now());
         if pulse.looks_around(now) {
-            let found = names(&snapshot, StreamPulse::STREAMS_MAX).map_err(super::unreadable)?;
+            let found =
+                names(&snapshot, StreamPulse::STREAMS_MAX + 1).map_err(super::unreadable)?;
             pulse.watch(now, found);
         }
         let mut added = Vec::new();
-        for name in pulse.watched() {
+        for name in pulse.watched().into_iter().take(StreamPulse::STREAMS_MAX) {
             match look(&snapshot, now, &name) {
                 Ok(Some(stream)) => added.push((stream.number, stream.added)),
                 Ok(None) | Err(Stop::Refused(_)) => {}

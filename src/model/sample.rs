@@ -173,9 +173,24 @@ pub struct Sample {
     pub values: BTreeMap<Series, f64>,
     /// What could not be measured, and why.
     pub failed: Vec<(String, String)>,
+    /// What is beyond a bound, in words such as `streams beyond the first 500`.
+    pub left_out: Vec<String>,
 }
 
 impl Sample {
+    /// The first `most` of what was found; that there is more is told.
+    pub fn first<T>(&mut self, most: usize, what: &str, mut found: Vec<T>) -> Vec<T> {
+        if found.len() > most {
+            found.truncate(most);
+            self.leave_out(most, what);
+        }
+        found
+    }
+
+    pub fn leave_out(&mut self, most: usize, what: &str) {
+        self.left_out.push(format!("{what} beyond the first {most}"));
+    }
+
     pub fn put(&mut self, metric: Metric, subject: impl Into<String>, value: f64) {
         // What is no number says nothing, in a chart as in a rule.
         if value.is_finite() {

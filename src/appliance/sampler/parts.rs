@@ -35,6 +35,9 @@ pub fn overview(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusa
     for (status, count) in &overview.statuses {
         sample.put(Metric::Runs, status.as_str(), *count as f64);
     }
+    if overview.tasks_more {
+        sample.leave_out(overview.tasks.len(), "queues of tasks");
+    }
     for task in &overview.tasks {
         sample.put(Metric::TaskQueued, task.name.as_str(), task.queued as f64);
         sample.put(Metric::TaskExecuting, task.name.as_str(), task.executing as f64);
@@ -66,7 +69,7 @@ pub fn overview(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusa
 
 /// Workers by type.
 pub fn fleet(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
-    for kind in appliance.workers()?.into_iter().take(TYPES_MAX) {
+    for kind in sample.first(TYPES_MAX, "types of workers", appliance.workers()?) {
         let (name, alive) = (kind.kind.stream.as_str(), kind.kind.alive);
         // Taken for alive still, though its heartbeat is overdue: the judge has not looked since.
         let stale = kind.workers.iter().filter(|view| {
@@ -89,7 +92,7 @@ pub fn streams(
     sample: &mut Sample,
 ) -> Result<(), Refusal> {
     let view = appliance.snapshot()?;
-    for name in pulse.watched() {
+    for name in sample.first(StreamPulse::STREAMS_MAX, "streams", pulse.watched()) {
         let stream = match look(&view, sample.at, &name) {
             Ok(Some(stream)) => stream,
             Ok(None) | Err(Stop::Refused(_)) => continue,
@@ -193,7 +196,7 @@ pub fn envs(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
 
 fn put_envs(view: &dyn Rows, sample: &mut Sample) -> Result<(), Fault> {
     let mut orgs = std::collections::BTreeMap::<String, (i64, i64)>::new();
-    for (org, env) in count::envs(view, ENVS_MAX)? {
+    for (org, env) in sample.first(ENVS_MAX, "envs", count::envs(view, ENVS_MAX + 1)?) {
         let read = |status| counter(view, &count::env(&org, &env, status));
         let queued = read(Status::Queued)?;
         let executing = read(Status::Executing)? + read(Status::Canceling)?;
@@ -212,7 +215,8 @@ fn put_envs(view: &dyn Rows, sample: &mut Sample) -> Result<(), Fault> {
 /// Breakers of endpoints.
 pub fn endpoints(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
     let view = appliance.snapshot()?;
-    for task in task_rows::list(&view, None, ENDPOINTS_MAX).map_err(unreadable)? {
+    let tasks = task_rows::list(&view, None, ENDPOINTS_MAX + 1).map_err(unreadable)?;
+    for task in sample.first(ENDPOINTS_MAX, "endpoints of tasks", tasks) {
         if task.push().is_none() {
             continue;
         }

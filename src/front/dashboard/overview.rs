@@ -26,6 +26,9 @@ pub struct OverviewPage {
     pub streams: StreamsCard,
     pub endpoints: Vec<EndpointLine>,
     pub tasks: Vec<TaskLine>,
+    /// There are more than are shown, as of endpoints.
+    pub tasks_more: bool,
+    pub endpoints_more: bool,
     pub store: StoreCard,
     /// The newest runs that failed.
     pub failures: Vec<FailureLine>,

@@ -30,6 +30,8 @@ pub struct Shell {
     pub here: String,
     /// The pages of Settings that the reader may open.
     pub settings: Vec<Link>,
+    /// The reader may look and change nothing: forms that would be refused are not shown.
+    pub looks_only: bool,
 }
 
 impl Shell {

@@ -83,7 +83,9 @@ pub fn sample_json(sample: &Sample) -> serde_json::Value {
         sample.values.iter().map(|(series, value)| (series.to_string(), json!(value))).collect();
     let failed: Vec<_> =
         sample.failed.iter().map(|(part, why)| json!({ "part": part, "why": why })).collect();
-    json!({ "at": sample.at, "values": values, "failed": failed })
+    json!({
+        "at": sample.at, "values": values, "failed": failed, "left_out": sample.left_out,
+    })
 }
 
 /// One listener.

@@ -48,6 +48,7 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
             "created_per_s": rates.created, "finished_per_s": rates.finished,
             "failed_per_s": rates.failed, "over_s": rates.over_s,
         },
+        "tasks_more": overview.tasks_more,
         "outbox": {
             "due": overview.outbox.due, "leased": overview.outbox.leased,
             "dead": overview.outbox.dead, "oldest_due": overview.outbox.oldest_due,

@@ -57,10 +57,11 @@ fn page(front: &Front) -> Result<LivePage, Refusal> {
     let is_late = measured.is_some() && look.now.since(sample.at) > MEASURED_LATE;
     let late = is_late.then(|| "Nothing was measured since: what follows is of then.".to_owned());
     let failed = sample.failed.iter().map(|(part, why)| format!("Not measured: {part}, {why}."));
+    let left_out = sample.left_out.iter().map(|what| format!("Not measured: {what}."));
     Ok(LivePage {
         shell: look.shell(front, "Live", "/live", "/live".to_owned()),
         measured: measured.unwrap_or_default(),
-        failed: late.into_iter().chain(failed).collect(),
+        failed: late.into_iter().chain(failed).chain(left_out).collect(),
         runs: runs(&sample),
         firing,
         firing_more,

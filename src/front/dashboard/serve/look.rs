@@ -10,7 +10,7 @@ use crate::front::dashboard::text;
 use crate::front::http::configuration::RefusedReload;
 use crate::front::http::outbox::scope_text;
 use crate::front::http::state::Front;
-use crate::model::access::{Known, Who};
+use crate::model::access::{Known, Needs, Who};
 use crate::model::alert::{Alert, Severity};
 use crate::model::delivery::Pause;
 use crate::model::refusal::{Class, Refusal};
@@ -61,6 +61,8 @@ impl Look {
         shell.here = here;
         shell.user = signed_in_as();
         shell.settings = settings(may_open);
+        shell.looks_only =
+            caller::current().is_some_and(|caller| !caller.who.role.may(Needs::Operate));
         for item in &mut shell.nav {
             item.alerts = match item.href.as_str() {
                 "/buffer" => self.buffer_dead as u64,

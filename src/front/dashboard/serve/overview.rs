@@ -7,7 +7,7 @@ use super::host;
 use super::look::Look;
 use super::{counted, html};
 use crate::appliance::outbox::EndpointView;
-use crate::appliance::overview::{OutboxFigures, Overview, TaskFigures};
+use crate::appliance::overview::{OutboxFigures, Overview, TASKS_SHOWN_MAX, TaskFigures};
 use crate::appliance::pulse::Step;
 use crate::appliance::runs::Filter;
 use crate::base::time::{Span, Time};
@@ -31,8 +31,6 @@ use crate::model::worker;
 
 /// Failed runs that are shown.
 const FAILURES_SHOWN: usize = 10;
-/// Tasks that are shown; the figures hold no more.
-const TASKS_SHOWN: usize = 100;
 /// Streams whose figures are added up.
 const STREAMS_LOOKED_AT: usize = 50;
 /// Samples of the pulse that one step of the chart joins: twelve seconds.
@@ -49,7 +47,7 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
     let look = Look::take(front)?;
     let now = look.now;
     let overview = front.appliance.overview()?;
-    let tasks = front.appliance.tasks(None, TASKS_SHOWN)?;
+    let tasks = front.appliance.tasks(None, TASKS_SHOWN_MAX)?;
     let failed = Filter { statuses: FAILED.to_vec(), ..Filter::default() };
     let failures = front.appliance.runs(&failed, FAILURES_SHOWN, None)?.runs;
     let rates = front.pulse.rates(now);
@@ -68,8 +66,10 @@ fn page(front: &Front) -> Result<OverviewPage, Refusal> {
         rates_over: if known { span_words(rates.over_s) } else { "last minute".to_owned() },
         chart: chart(&front.pulse.steps(SAMPLES_PER_STEP)),
         outbox: outbox_card(&overview.outbox, look.pauses.len(), now),
-        endpoints: look.endpoints.iter().take(TASKS_SHOWN).map(endpoint_line).collect(),
+        endpoints: look.endpoints.iter().take(TASKS_SHOWN_MAX).map(endpoint_line).collect(),
         tasks: overview.tasks.iter().map(|figures| task_line(figures, &tasks)).collect(),
+        tasks_more: overview.tasks_more,
+        endpoints_more: look.endpoints.len() > TASKS_SHOWN_MAX,
         streams: streams_card(front, now)?,
         store: store_card(front, &overview.writer, now)?,
         failures: failures.iter().map(|run| failure_line(run, now)).collect(),

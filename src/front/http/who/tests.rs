@@ -236,6 +236,29 @@ async fn settings_show_each_role_what_it_may_open() {
     house.close().await;
 }
 
+/// What a viewer may not do is not offered: every form but the viewer's own is hidden, and is one that
+/// a viewer is refused.
+#[tokio::test]
+async fn pages_offer_viewers_no_forms() {
+    let house = House::new();
+    for role in [Role::Viewer, Role::Operator] {
+        let token = house.of_role(role).await;
+        for path in ["/", "/alerts", "/schedules", "/outbox"] {
+            let page = house.send("GET", path, Some(&token), None).await;
+            let page = page.into_body().collect().await.unwrap().to_bytes();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            let is_hidden = page.contains("<body class=\"looks-only\"");
+            assert_eq!(is_hidden, role == Role::Viewer, "{path} as {role:?}");
+        }
+    }
+    let own = ["/login", "/setup", "/sign-out", "/settings/you"];
+    for form in PAGES.iter().filter(|page| page.method == "POST") {
+        let may = Role::Viewer.may(form.needs) || form.needs == Needs::Nothing;
+        assert_eq!(may, own.contains(&form.path), "{}", form.path);
+    }
+    house.close().await;
+}
+
 #[tokio::test]
 async fn bound_tokens_stay_out_of_the_house() {
     let house = House::new();
