@@ -15,7 +15,8 @@ pub const DAY_SECS: i64 = 86_400;
 /// Ticks of an hour.
 pub const HOUR_TICKS: usize = (HOUR_SECS / TICK_SECS) as usize;
 
-/// Every tick is kept for this long; older windows are answered in steps of five minutes.
+/// Every tick is kept for this long, and so are lengths of time in steps of five minutes; older windows
+/// are answered in steps of five minutes, and lengths of time by the hour.
 pub const RAW_KEPT: Span = Span::from_days(7);
 /// All else.
 pub const KEPT: Span = Span::from_days(30);
@@ -99,6 +100,8 @@ pub struct Window {
     /// Size of a bucket in seconds; it starts at a multiple of it since 1970.
     pub bucket_secs: i64,
     pub resolution: Resolution,
+    /// It begins before [`RAW_KEPT`].
+    pub is_old: bool,
 }
 
 impl Window {
@@ -107,18 +110,20 @@ impl Window {
         let secs = (to.since(from).as_millis() / 1_000).max(60);
         let fits = |bucket: &&i64| **bucket * POINTS_MAX >= secs;
         let mut bucket_secs = BUCKETS.iter().find(fits).copied().unwrap_or(BUCKET_LONGEST);
-        if from < now.minus(RAW_KEPT) {
+        let is_old = from < now.minus(RAW_KEPT);
+        if is_old {
             bucket_secs = bucket_secs.max(Resolution::Fine.step_secs());
         }
         let coarsest_first = [Resolution::Coarse, Resolution::Fine, Resolution::Raw];
         let resolution = coarsest_first.into_iter().find(|one| one.step_secs() <= bucket_secs);
-        Window { from, to, bucket_secs, resolution: resolution.unwrap_or(Resolution::Raw) }
+        Window { from, to, bucket_secs, resolution: resolution.unwrap_or(Resolution::Raw), is_old }
     }
 
-    /// The same window for what is kept in steps of five minutes at best.
-    pub fn at_least_fine(self) -> Window {
-        let bucket_secs = self.bucket_secs.max(Resolution::Fine.step_secs());
-        Window { bucket_secs, resolution: self.resolution.max(Resolution::Fine), ..self }
+    /// The same window for lengths of time, which are kept more coarsely.
+    pub fn of_times(self) -> Window {
+        let kept = if self.is_old { Resolution::Coarse } else { Resolution::Fine };
+        let bucket_secs = self.bucket_secs.max(kept.step_secs());
+        Window { bucket_secs, resolution: self.resolution.max(kept), ..self }
     }
 
     /// First second of the bucket of a moment.

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::backup::{BackupError, Reader, Summary, Watch, free_bytes};
+use super::backup::{BackupError, Reader, Summary, Watch, check_format, free_bytes};
 use super::changes::Changes;
 use super::disk::Disk;
 use super::open::refuse_foreign;
@@ -83,8 +83,11 @@ fn fill(backup: Reader, disk: &Disk, watch: &mut Watch<'_>) -> Result<Summary, R
         }
         Ok(())
     };
+    let path = backup.path().to_owned();
     let summary = backup.read(&mut add, watch)?;
     disk.commit(changes).map_err(BackupError::Store)?;
+    let rows = disk.snapshot().map_err(BackupError::Store)?;
+    check_format(&path, &summary.stamp, &rows)?;
     Ok(summary)
 }
 

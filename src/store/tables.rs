@@ -92,7 +92,7 @@
 //! | HistoryRaw | hour, series | values of its half minutes | 7 days |
 //! | HistoryFine | day, series | mean, maximum and count of its five minutes | 30 days |
 //! | HistoryCoarse | day, series | mean, maximum and count of its hours | 30 days |
-//! | TimesFine | hour, series | histograms of its five minutes | 30 days |
+//! | TimesFine | hour, series | histograms of its five minutes | 7 days |
 //! | TimesCoarse | day, series | histograms of its hours | 30 days |
 //! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
 //! | Backup | id | a backup that was written or failed, and when it was verified | the last 100 |

@@ -13,9 +13,8 @@ use crate::ledger::backups as acts;
 use crate::ledger::verify;
 use crate::model::backup::Backup;
 use crate::store::backup::{
-    BackupError, Indexed, Progress, Stamp, Summary, create, free_bytes, list_files,
+    BackupError, Indexed, Progress, Stamp, Summary, check_format, create, free_bytes, list_files,
 };
-use crate::store::open::format_in;
 use crate::store::tables::FORMAT;
 
 use super::super::Appliance;
@@ -27,6 +26,9 @@ const BLOCKS_PER_LOOK: u64 = 64;
 const NICE: i32 = 10;
 /// Work that is done at once. Whoever creates a run meanwhile may wait so long for a processor.
 const WORK_AT_ONCE: Duration = Duration::from_micros(250);
+/// Others are taken to write for so long after they did: what is done at once is over before the next
+/// command is.
+const QUIET_AFTER: Duration = Duration::from_millis(100);
 /// While others write, so many times as long as the work took is left to them, up to a bound.
 const SHARE_OF_OTHERS: u32 = 3;
 const PAUSE_LONGEST: Duration = Duration::from_millis(20);
@@ -178,11 +180,7 @@ pub fn verify_file(
     watch: &mut crate::store::backup::Watch<'_>,
 ) -> Result<(Summary, verify::Report), BackupError> {
     let indexed = Indexed::open(path, watch)?;
-    let (said, found) = (indexed.summary.stamp.format, format_in(&indexed)?);
-    if found != Some(said) {
-        let how = format!("its header says data format {said}, its rows say {found:?}");
-        return Err(BackupError::Damaged { path: path.to_owned(), how });
-    }
+    check_format(path, &indexed.summary.stamp, &indexed)?;
     let mut rows = 0;
     let report = verify::verify(&indexed, &mut |seen| {
         rows += seen;
@@ -196,11 +194,14 @@ struct Pace<'a> {
     appliance: &'a Appliance,
     since: Stopwatch,
     commands: u64,
+    /// Since the number of commands was seen to change.
+    quiet: Stopwatch,
 }
 
 impl Pace<'_> {
     fn new(appliance: &Appliance) -> Pace<'_> {
-        Pace { appliance, since: Stopwatch::start(), commands: appliance.commands_done() }
+        let (since, quiet) = (Stopwatch::start(), Stopwatch::start());
+        Pace { appliance, since, commands: appliance.commands_done(), quiet }
     }
 
     fn after(&mut self, progress: Progress) -> Result<(), BackupError> {
@@ -221,9 +222,12 @@ impl Pace<'_> {
         }
         let commands = self.appliance.commands_done();
         if commands != self.commands {
+            (self.quiet, self.commands) = (Stopwatch::start(), commands);
+        }
+        if self.quiet.elapsed() < QUIET_AFTER {
             std::thread::sleep((worked * SHARE_OF_OTHERS).min(PAUSE_LONGEST));
         }
-        (self.since, self.commands) = (Stopwatch::start(), commands);
+        self.since = Stopwatch::start();
         Ok(())
     }
 }

@@ -194,7 +194,7 @@ pub async fn metrics_by_prefix(State(front): State<Front>, mut query: Query) -> 
 
 /// How long runs waited and ran.
 pub async fn latency(State(front): State<Front>, mut query: Query) -> Answer {
-    let window = window(&front, &mut query)?.at_least_fine();
+    let window = window(&front, &mut query)?.of_times();
     let scopes = [
         (Scope::Stream, "streams"),
         (Scope::Task, "tasks"),

@@ -116,7 +116,7 @@ pub fn times(
     names: &[String],
     window: &Window,
 ) -> Result<BTreeMap<String, TimesByBucket>, Fault> {
-    let window = window.at_least_fine();
+    let window = window.of_times();
     let (resolution, step) = (window.resolution, window.resolution.step_secs());
     let block_secs = rows::times_block_secs(resolution);
     let mut found: BTreeMap<String, TimesByBucket> = BTreeMap::new();

@@ -26,7 +26,7 @@ pub fn forget(tx: &mut Tx<'_>, round: Round) -> Result<Round, Stop> {
     let (raw, all) = (now.minus(RAW_KEPT), now.minus(KEPT));
     let day = number(all, DAY_SECS);
     let mut room = ROWS_MAX;
-    for span in rows::older_than(number(raw, HOUR_SECS), number(all, HOUR_SECS), day) {
+    for span in rows::older_than(number(raw, HOUR_SECS), day) {
         room -= remove_some(tx, &span, room)?;
     }
     let found = rows::list(tx, round.after.as_ref(), SERIES_MAX)?;

@@ -35,6 +35,8 @@ use std::path::{Path, PathBuf};
 use crate::base::time::Time;
 
 use super::fault::Fault;
+use super::open::format_in;
+use super::rows::Rows;
 use super::tables::Table;
 
 /// What the file says of itself before its rows.
@@ -107,6 +109,20 @@ pub struct Progress {
     pub rows: u64,
     /// Of the file, so far.
     pub file_bytes: u64,
+}
+
+/// Whether the rows of a backup are of the data format that its header names: without it no store
+/// could be opened over them.
+pub fn check_format(path: &Path, stamp: &Stamp, rows: &dyn Rows) -> Result<(), BackupError> {
+    let (said, found) = (stamp.format, format_in(rows)?);
+    match found == Some(said) {
+        true => Ok(()),
+        false => {
+            let found = found.map_or("nothing".to_owned(), |found| found.to_string());
+            let how = format!("its header says data format {said}, its rows say {found}");
+            Err(BackupError::Damaged { path: path.to_owned(), how })
+        }
+    }
 }
 
 /// Told after every block; an error ends the work.

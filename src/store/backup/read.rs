@@ -71,6 +71,10 @@ impl Reader {
         Ok(Reader { file, path: path.to_owned(), stamp, hasher, at, found, rows: 0, last_key })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
     }

@@ -26,6 +26,11 @@ pub enum Named {
 const VALUE: u8 = 1;
 const TIMES: u8 = 2;
 
+/// A row is squeezed once an hour and may be read often.
+const ZSTD_LEVEL: i32 = 3;
+/// Of a row that is read: 24 hours of two histograms with every bucket are far less.
+const TIMES_BYTES_MAX: u32 = 1 << 20;
+
 /// What is known of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -52,6 +57,49 @@ struct PackedRow {
 
 impl Record for PackedRow {
     const KIND: &'static str = "packed history";
+}
+
+/// Histograms of a series. Neighbours are much alike, so they are squeezed by zstd where that helps.
+#[derive(Encode, Decode)]
+struct TimesRow {
+    bytes: Vec<u8>,
+    /// How many bytes they were; 0 when they are not squeezed.
+    squeezed_from: u32,
+}
+
+impl Record for TimesRow {
+    const KIND: &'static str = "lengths of time";
+    const MINOR: u8 = 1;
+
+    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<TimesRow, Fault>> {
+        ((major, minor) == (1, 0)).then(|| {
+            let (PackedRow { bytes }, _) = codec::decode_body(TimesRow::KIND, body)?;
+            Ok(TimesRow { bytes, squeezed_from: 0 })
+        })
+    }
+}
+
+impl TimesRow {
+    fn of(bytes: Vec<u8>) -> TimesRow {
+        let squeezed = zstd::bulk::compress(&bytes, ZSTD_LEVEL).ok();
+        match squeezed.filter(|squeezed| squeezed.len() < bytes.len()) {
+            Some(squeezed) => {
+                let from =
+                    u32::try_from(bytes.len()).expect("a day of histograms is far below 4 GiB");
+                TimesRow { bytes: squeezed, squeezed_from: from }
+            }
+            None => TimesRow { bytes, squeezed_from: 0 },
+        }
+    }
+
+    fn read(self) -> Option<Times> {
+        let bytes = match self.squeezed_from {
+            0 => self.bytes,
+            bytes if bytes > TIMES_BYTES_MAX => return None,
+            bytes => zstd::bulk::decompress(&self.bytes, bytes as usize).ok()?,
+        };
+        read_times(&bytes)
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -390,8 +438,8 @@ pub fn times_block(
     series: u32,
 ) -> Result<BTreeMap<u32, Latency>, Fault> {
     let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    let Some(row) = load::<PackedRow>(rows, &key)? else { return Ok(BTreeMap::new()) };
-    Ok(read_times(&row.bytes).ok_or_else(|| damaged("times"))?.into_iter().collect())
+    let Some(row) = load::<TimesRow>(rows, &key)? else { return Ok(BTreeMap::new()) };
+    Ok(row.read().ok_or_else(|| damaged("times"))?.into_iter().collect())
 }
 
 pub fn put_times_block(
@@ -402,13 +450,13 @@ pub fn put_times_block(
     steps: &BTreeMap<u32, Latency>,
 ) {
     let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    tx.put(key, &PackedRow { bytes: pack_times(steps.iter()) });
+    tx.put(key, &TimesRow::of(pack_times(steps.iter())));
 }
 
-/// Everything that is older than these hours and days, one span a table.
-pub fn older_than(raw_hour: u32, hour: u32, day: u32) -> [Span; 5] {
+/// Everything that is older than this hour or this day, one span a table.
+pub fn older_than(hour: u32, day: u32) -> [Span; 5] {
     [
-        (Table::HistoryRaw, raw_hour),
+        (Table::HistoryRaw, hour),
         (Table::HistoryFine, day),
         (Table::HistoryCoarse, day),
         (Table::TimesFine, hour),

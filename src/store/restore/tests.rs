@@ -138,6 +138,16 @@ fn damaged_backup_restores_nothing() {
 }
 
 #[test]
+fn rows_of_no_format_are_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let stored = Path::new("data/backups/layout-1.tidegate");
+    let error = restore_to(stored, &dir.path().join("target")).unwrap_err();
+    assert!(matches!(&error, RestoreError::Backup(error) if error.is_damage()), "{error}");
+    assert!(error.to_string().contains("its rows say nothing"), "{error}");
+    assert!(!dir.path().join("target").join(STORE_FILE).exists());
+}
+
+#[test]
 fn foreign_directory_takes_no_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (path, _) = backup(dir.path());

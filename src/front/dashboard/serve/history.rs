@@ -307,7 +307,7 @@ fn latencies(
 ) -> Result<Vec<LatencyPanel>, Refusal> {
     let tasks: Vec<String> =
         summary.task_volume.iter().take(TASKS_MAX).map(|(task, _)| task.clone()).collect();
-    let window = &window.at_least_fine();
+    let window = &window.of_times();
     let found = front.appliance.history_times(Scope::Task, &tasks, window)?;
     let mut panels = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
