@@ -239,6 +239,17 @@ async fn pages_ask_nobody_else_for_anything() {
             }
         })
         .await;
+        if path == "/" {
+            tabs.get(&format!("/json/activate/{id}")).await;
+            eventually("a page that listens", async || {
+                let told = world.get("/metrics").await;
+                match String::from_utf8_lossy(&told.body).contains("tidegate_listeners 1") {
+                    true => Ok(()),
+                    false => Err("nobody listens".to_owned()),
+                }
+            })
+            .await;
+        }
         tabs.get(&format!("/json/close/{id}")).await;
     }
     browser.end();

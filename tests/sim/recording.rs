@@ -276,6 +276,7 @@ impl Recording {
             to: start(last.max(since) + 2),
             bucket_secs: HOUR_SECS,
             resolution: Resolution::Coarse,
+            is_old: false,
         };
         let names = FOLLOWED_TASKS.map(task);
         let found = ask::times(view, Scope::Task, &names, &window).expect("times can be read");
@@ -334,7 +335,8 @@ impl Recording {
 fn told(view: &dyn Rows, hour: u32, resolution: Resolution) -> BTreeMap<usize, Vec<Point>> {
     let start = Time(i64::from(hour) * HOUR_SECS * 1_000);
     let to = start.plus(Span::from_secs(HOUR_SECS));
-    let window = Window { from: start, to, bucket_secs: resolution.step_secs(), resolution };
+    let bucket_secs = resolution.step_secs();
+    let window = Window { from: start, to, bucket_secs, resolution, is_old: false };
     let wanted = FOLLOWED.map(series);
     let mut found = ask::values(view, &wanted, &window).expect("values can be read");
     FOLLOWED.map(|number| (number, found.remove(&series(number)).unwrap_or_default())).into()

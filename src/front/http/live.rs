@@ -52,6 +52,11 @@ impl Drop for Seat {
     }
 }
 
+/// Pages and monitors that listen now.
+pub fn listeners() -> usize {
+    LISTENERS.load(Ordering::SeqCst)
+}
+
 /// What a listener is told.
 #[derive(Clone, Debug)]
 pub enum Message {

@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use http::header;
 
 use super::error::Answer;
+use super::live::listeners;
 use super::query::Query;
 use super::state::Front;
 use crate::model::histogram::Histogram;
@@ -294,16 +295,18 @@ pub async fn metrics(State(front): State<Front>, query: Query) -> Answer {
     let counted = Counted {
         commands: front.appliance.commands_done(),
         failed_attempts: front.appliance.failed_attempts(),
+        listeners: listeners(),
     };
     let text = text(&sample, &front.appliance.durations(), front.about.version, counted);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
-/// What is counted in memory, beside the sample.
+/// What is counted in memory, as of this moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     commands: u64,
     failed_attempts: u64,
+    listeners: usize,
 }
 
 fn text(
@@ -335,6 +338,9 @@ fn text(
     let help = "Wrong tokens and passwords since the start.";
     head(&mut out, "tidegate_failed_attempts", C, "", help);
     line(&mut out, "tidegate_failed_attempts_total", &[], counted.failed_attempts as f64);
+    let help = "Pages and monitors that are told of changes as they come.";
+    head(&mut out, "tidegate_listeners", G, "", help);
+    line(&mut out, "tidegate_listeners", &[], counted.listeners as f64);
     let wait = durations.iter().map(|(task, latency)| (task, &latency.wait));
     let help = "How long runs waited that started, since the start of the process.";
     put_histograms(&mut out, "tidegate_run_wait_seconds", help, wait);

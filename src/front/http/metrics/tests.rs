@@ -117,7 +117,7 @@ fn everything() -> Sample {
     sample
 }
 
-const COUNTED: Counted = Counted { commands: 7, failed_attempts: 3 };
+const COUNTED: Counted = Counted { commands: 7, failed_attempts: 3, listeners: 2 };
 
 #[test]
 fn text_is_strict_openmetrics() {
@@ -170,7 +170,7 @@ fn every_metric_has_a_family() {
 #[test]
 fn nothing_measured_is_still_whole() {
     let families = parse(&text(&Sample::default(), &BTreeMap::new(), "0", COUNTED));
-    assert_eq!(families.len(), 4);
+    assert_eq!(families.len(), 5);
 }
 
 /// The board that is shipped asks for nothing that is not told.
