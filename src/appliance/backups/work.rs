@@ -29,8 +29,10 @@ const WORK_AT_ONCE: Duration = Duration::from_micros(250);
 /// Others are taken to write for so long after they did: what is done at once is over before the next
 /// command is.
 const QUIET_AFTER: Duration = Duration::from_millis(100);
-/// While others write, so many times as long as the work took is left to them, up to a bound.
-const SHARE_OF_OTHERS: u32 = 3;
+/// While others write, so many times as long as the work took is left to them, up to a bound; more
+/// while it reads the store that they write.
+const OTHERS_WHILE_WRITING: u32 = 9;
+const OTHERS_WHILE_VERIFYING: u32 = 3;
 const PAUSE_LONGEST: Duration = Duration::from_millis(20);
 /// How often, and how long apart, it is tried to remember a backup while writes are refused.
 const REMEMBER_TRIES: u32 = 30;
@@ -92,7 +94,7 @@ impl Appliance {
         let (created_at, sequence) = (self.now(), view.sequence());
         let stamp = Stamp { format: FORMAT, created_at, sequence, tool };
         let dir = self.backup_settings().dir;
-        let mut pace = Pace::new(self);
+        let mut pace = Pace::new(self, OTHERS_WHILE_WRITING);
         let mut blocks = 0;
         create(&view, &stamp, path, &mut |progress| {
             blocks += 1;
@@ -115,7 +117,7 @@ impl Appliance {
     async fn verify_as(&self, id: Option<Id>, path: PathBuf) -> bool {
         let (appliance, from) = (self.clone(), path.clone());
         let looked = behind_others(move || {
-            let mut pace = Pace::new(&appliance);
+            let mut pace = Pace::new(&appliance, OTHERS_WHILE_VERIFYING);
             verify_file(&from, &mut |progress| pace.after(progress))
         });
         let damage = match looked.await {
@@ -192,6 +194,7 @@ pub fn verify_file(
 /// Leaves time to those who write, and ends what must not go on.
 struct Pace<'a> {
     appliance: &'a Appliance,
+    others: u32,
     since: Stopwatch,
     commands: u64,
     /// Since the number of commands was seen to change.
@@ -199,9 +202,9 @@ struct Pace<'a> {
 }
 
 impl Pace<'_> {
-    fn new(appliance: &Appliance) -> Pace<'_> {
+    fn new(appliance: &Appliance, others: u32) -> Pace<'_> {
         let (since, quiet) = (Stopwatch::start(), Stopwatch::start());
-        Pace { appliance, since, commands: appliance.commands_done(), quiet }
+        Pace { appliance, others, since, commands: appliance.commands_done(), quiet }
     }
 
     fn after(&mut self, progress: Progress) -> Result<(), BackupError> {
@@ -225,7 +228,7 @@ impl Pace<'_> {
             (self.quiet, self.commands) = (Stopwatch::start(), commands);
         }
         if self.quiet.elapsed() < QUIET_AFTER {
-            std::thread::sleep((worked * SHARE_OF_OTHERS).min(PAUSE_LONGEST));
+            std::thread::sleep((worked * self.others).min(PAUSE_LONGEST));
         }
         self.since = Stopwatch::start();
         Ok(())
