@@ -189,11 +189,8 @@ impl Appliance {
         summary.peak_backlog = peaks.map_err(unreadable)?;
         summary.peak_backlog.truncate(PEAKS_MAX);
         let tasks = ask::times_names(&view, Scope::Task, LOOKED_AT_MAX).map_err(unreadable)?;
-        let times = ask::times(&view, Scope::Task, &tasks, window).map_err(unreadable)?;
-        let counted = times.into_iter().map(|(task, buckets)| {
-            (task, buckets.values().map(|latency| latency.run.count()).sum())
-        });
-        let mut volume: Vec<(String, u64)> = counted.filter(|(_, count)| *count > 0).collect();
+        let counted = ask::runs(&view, Scope::Task, &tasks, window).map_err(unreadable)?;
+        let mut volume: Vec<(String, u64)> = counted.into_iter().collect();
         volume.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         volume.truncate(VOLUMES_MAX);
         summary.task_volume = volume;

@@ -4,7 +4,7 @@
 //! Buckets are log-linear: exact below 32 ms, then 32 to each power of two, so that no value is told
 //! wrong by more than 1/64 of itself.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 /// Buckets to each power of two, and their logarithm.
 const PER_POWER: u64 = 32;
@@ -15,7 +15,8 @@ const LONGEST_MS: u64 = 1 << 40;
 /// Lengths in milliseconds, by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    buckets: BTreeMap<u16, u64>,
+    /// Bucket and count, ascending.
+    buckets: Vec<(u16, u64)>,
     count: u64,
     sum_ms: u64,
     min_ms: u64,
@@ -35,7 +36,11 @@ pub struct Parts {
 impl Histogram {
     pub fn record(&mut self, ms: u64) {
         let ms = ms.min(LONGEST_MS);
-        *self.buckets.entry(bucket_of(ms)).or_default() += 1;
+        let bucket = bucket_of(ms);
+        match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.buckets[at].1 += 1,
+            Err(at) => self.buckets.insert(at, (bucket, 1)),
+        }
         self.min_ms = if self.count == 0 { ms } else { self.min_ms.min(ms) };
         self.max_ms = self.max_ms.max(ms);
         self.count += 1;
@@ -46,9 +51,7 @@ impl Histogram {
         if other.count == 0 {
             return;
         }
-        for (bucket, count) in &other.buckets {
-            *self.buckets.entry(*bucket).or_default() += count;
-        }
+        self.buckets = merged(&self.buckets, &other.buckets);
         self.min_ms = if self.count == 0 { other.min_ms } else { self.min_ms.min(other.min_ms) };
         self.max_ms = self.max_ms.max(other.max_ms);
         self.count += other.count;
@@ -95,12 +98,13 @@ impl Histogram {
     /// How many values are at most `ms`, as far as buckets tell.
     pub fn at_most(&self, ms: u64) -> u64 {
         let last = bucket_of(ms.min(LONGEST_MS));
-        self.buckets.range(..=last).map(|(_, count)| count).sum()
+        let of_these = self.buckets.iter().take_while(|(bucket, _)| *bucket <= last);
+        of_these.map(|(_, count)| count).sum()
     }
 
     pub fn to_parts(&self) -> Parts {
         Parts {
-            buckets: self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect(),
+            buckets: self.buckets.clone(),
             sum_ms: self.sum_ms,
             min_ms: self.min_ms,
             max_ms: self.max_ms,
@@ -108,13 +112,39 @@ impl Histogram {
     }
 
     pub fn from_parts(parts: Parts) -> Histogram {
-        let buckets: BTreeMap<u16, u64> = parts.buckets.into_iter().collect();
         Histogram {
-            count: buckets.values().sum(),
-            buckets,
+            count: parts.buckets.iter().map(|(_, count)| count).sum(),
+            buckets: parts.buckets,
             sum_ms: parts.sum_ms,
             min_ms: parts.min_ms,
             max_ms: parts.max_ms,
+        }
+    }
+}
+
+/// Of two lists that ascend, one that does.
+fn merged(mine: &[(u16, u64)], others: &[(u16, u64)]) -> Vec<(u16, u64)> {
+    let mut all = Vec::with_capacity(mine.len() + others.len());
+    let (mut mine, mut others) = (mine, others);
+    loop {
+        match (mine, others) {
+            ([], rest) | (rest, []) => {
+                all.extend_from_slice(rest);
+                return all;
+            }
+            ([a, after_a @ ..], [b, after_b @ ..]) => {
+                if a.0 <= b.0 {
+                    mine = after_a;
+                }
+                if b.0 <= a.0 {
+                    others = after_b;
+                }
+                all.push(match a.0.cmp(&b.0) {
+                    Ordering::Less => *a,
+                    Ordering::Greater => *b,
+                    Ordering::Equal => (a.0, a.1 + b.1),
+                });
+            }
         }
     }
 }

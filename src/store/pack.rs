@@ -59,6 +59,11 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// Bytes that are not read yet.
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn number(&mut self) -> Option<u64> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {

@@ -117,37 +117,97 @@ pub fn times(
     window: &Window,
 ) -> Result<BTreeMap<String, TimesByBucket>, Fault> {
     let window = window.of_times();
-    let (resolution, step) = (window.resolution, window.resolution.step_secs());
-    let block_secs = rows::times_block_secs(resolution);
     let mut found: BTreeMap<String, TimesByBucket> = BTreeMap::new();
-    let mut numbers: BTreeMap<u32, String> = BTreeMap::new();
-    for name in names {
+    found.extend(names.iter().map(|name| (name.clone(), TimesByBucket::new())));
+    let numbers = numbers_of(rows, scope, names)?;
+    let mut add = |name: &String, at: i64, latency: &Latency| {
         let buckets = found.entry(name.clone()).or_default();
-        let named = Named::Times(scope, name.clone());
-        let Some(known) = rows::known(rows, &named)? else { continue };
-        for block in window.blocks(block_secs) {
-            for (at, latency) in rows::times_block(rows, resolution, block, known.number)? {
-                let at = i64::from(block) * block_secs + i64::from(at) * step;
-                if window.holds(at, step) {
-                    buckets.entry(window.bucket_of(at)).or_default().merge(&latency);
+        buckets.entry(window.bucket_of(at)).or_default().merge(latency);
+    };
+    for (number, name) in &numbers {
+        for (block, at) in blocks_of_times(&window) {
+            for (step, latency) in rows::times_block(rows, window.resolution, block, *number)? {
+                if let Some(at) = at(step) {
+                    add(name, at, &latency);
                 }
             }
         }
-        numbers.insert(known.number, name.clone());
     }
-    let state = rows::state(rows)?;
-    for (tick, times) in rows::times(rows, ticks_of(&window), TICKS_READ_MAX)? {
-        let at = i64::from(tick) * TICK_SECS;
-        if !window.holds(at.div_euclid(step) * step, step) {
-            continue;
+    for (at, number, latency) in unpacked(rows, &window, &numbers)? {
+        add(&numbers[&number], at, &latency);
+    }
+    Ok(found)
+}
+
+/// How many runs of these names ended in a window; those without any are absent.
+pub fn runs(
+    rows: &dyn Rows,
+    scope: Scope,
+    names: &[String],
+    window: &Window,
+) -> Result<BTreeMap<String, u64>, Fault> {
+    let window = window.of_times();
+    let numbers = numbers_of(rows, scope, names)?;
+    let mut found: BTreeMap<u32, u64> = BTreeMap::new();
+    for number in numbers.keys() {
+        for (block, at) in blocks_of_times(&window) {
+            let steps = rows::runs_block(rows, window.resolution, block, *number)?;
+            let within = steps.iter().filter(|(step, _)| at(*step).is_some());
+            *found.entry(*number).or_default() += within.map(|(_, count)| count).sum::<u64>();
         }
-        for (number, latency) in times {
+    }
+    for (_, number, latency) in unpacked(rows, &window, &numbers)? {
+        *found.entry(number).or_default() += latency.run.count();
+    }
+    let told = found.into_iter().filter(|(_, count)| *count > 0);
+    Ok(told.map(|(number, count)| (numbers[&number].clone(), count)).collect())
+}
+
+/// Names of a scope by the numbers of their series.
+fn numbers_of(
+    rows: &dyn Rows,
+    scope: Scope,
+    names: &[String],
+) -> Result<BTreeMap<u32, String>, Fault> {
+    let mut numbers = BTreeMap::new();
+    for name in names {
+        if let Some(known) = rows::known(rows, &Named::Times(scope, name.clone()))? {
+            numbers.insert(known.number, name.clone());
+        }
+    }
+    Ok(numbers)
+}
+
+/// Rows of a window, each with what tells when a step of it began: `None` outside of the window.
+fn blocks_of_times(window: &Window) -> impl Iterator<Item = (u32, impl Fn(u32) -> Option<i64>)> {
+    let step_secs = window.resolution.step_secs();
+    let block_secs = rows::times_block_secs(window.resolution);
+    window.blocks(block_secs).map(move |block| {
+        let at = move |step: u32| {
+            let at = i64::from(block) * block_secs + i64::from(step) * step_secs;
+            window.holds(at, step_secs).then_some(at)
+        };
+        (block, at)
+    })
+}
+
+/// Lengths of time of a window that stand in ticks still, by second and number of the series.
+fn unpacked(
+    rows: &dyn Rows,
+    window: &Window,
+    numbers: &BTreeMap<u32, String>,
+) -> Result<Vec<(i64, u32, Latency)>, Fault> {
+    let (state, step) = (rows::state(rows)?, window.resolution.step_secs());
+    let mut found = Vec::new();
+    let wanted = |number| numbers.contains_key(&number);
+    for (tick, times) in rows::times(rows, ticks_of(window), TICKS_READ_MAX, &wanted)? {
+        let at = i64::from(tick) * TICK_SECS;
+        if window.holds(at.div_euclid(step) * step, step) {
             // Up to this one the hour is packed.
-            let packed = state.hour == tick / HOUR_TICKS as u32 && number <= state.after;
-            if let (false, Some(name)) = (packed, numbers.get(&number)) {
-                let buckets = found.entry(name.clone()).or_default();
-                buckets.entry(window.bucket_of(at)).or_default().merge(&latency);
-            }
+            let is_packed =
+                |number| state.hour == tick / HOUR_TICKS as u32 && number <= state.after;
+            let left = times.into_iter().filter(|(number, _)| !is_packed(*number));
+            found.extend(left.map(|(number, latency)| (at, number, latency)));
         }
     }
     Ok(found)

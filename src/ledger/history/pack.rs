@@ -31,7 +31,7 @@ pub fn pack(tx: &mut Tx<'_>) -> Result<bool, Stop> {
     let after = if begun.is_some() { state.after } else { 0 };
     let range = hour * TICKS..(hour + 1) * TICKS;
     let ticks = rows::ticks(tx, range.clone(), HOUR_TICKS)?;
-    let times = rows::times(tx, range.clone(), HOUR_TICKS)?;
+    let times = rows::times(tx, range.clone(), HOUR_TICKS, &|number| number > after)?;
     let (slice, more) = next_series(&ticks, &times, after);
     for (number, ticks) in values_of(&ticks, &slice) {
         pack_values(tx, hour, number, &ticks)?;

@@ -10,8 +10,10 @@ use crate::base::time::{Span, Time};
 use crate::ledger::testing::World;
 use crate::model::history::{Latency, Scope, Window};
 use crate::model::sample::{Metric, Sample, Series};
+use crate::store::key::Key;
 use crate::store::kinds::history as rows;
-use crate::store::rows::{Span as Keys, collect_keys};
+use crate::store::rows::{Span as Keys, collect, collect_keys};
+use crate::store::tables::Table;
 
 /// The start of an hour, and of a day.
 const START: Time = Time(1_699_920_000_000);
@@ -184,8 +186,38 @@ fn s28_percentiles_of_a_window_are_those_of_its_runs() {
     let mut merged = Latency::default();
     found["resize"].values().for_each(|latency| merged.merge(latency));
     assert_eq!(merged.run.count(), 129);
+    let runs =
+        |window: Window| world.ask(|rows| ask::runs(rows, Scope::Task, &names, &window)).unwrap();
+    assert_eq!(runs(all), BTreeMap::from([("resize".to_owned(), 129)]));
+    assert_eq!(runs(window(7 * 3_600, 9 * 3_600, world.now))["resize"], 101);
+    assert_eq!(runs(window(40 * 3_600, 41 * 3_600, world.now)), BTreeMap::new());
     assert!((merged.run.quantile_ms(0.5) - 9_000.0).abs() < 150.0);
     assert_eq!(merged.run.quantile_ms(0.1), 10.0);
+}
+
+/// Rows with many buckets are squeezed, and tell the same.
+#[test]
+fn squeezed_lengths_are_whole() {
+    let mut world = world();
+    let lengths: Vec<u64> = (1..400).map(|n| n * 37).collect();
+    for _ in 0..12 {
+        tick(&mut world, &[], times(&[("resize", &lengths)]));
+        world.advance(Span::from_mins(5));
+    }
+    world.advance(Span::from_hours(2));
+    pack_all(&mut world);
+    let span = Keys::prefix(&Key::new(Table::TimesFine));
+    let rows = world.ask(|rows| collect(rows, &span, 9)).unwrap();
+    let bytes: usize = rows.iter().map(|(_, value)| value.len()).sum();
+    assert!(rows.len() <= 2 && bytes < 1_000, "{} rows of {bytes} bytes", rows.len());
+    let names = ["resize".to_owned()];
+    let all = window(0, 7_200, world.now);
+    let found = world.ask(|rows| ask::times(rows, Scope::Task, &names, &all)).unwrap();
+    let mut merged = Latency::default();
+    found["resize"].values().for_each(|latency| merged.merge(latency));
+    let mut expected = crate::model::histogram::Histogram::default();
+    (0..12).for_each(|_| lengths.iter().for_each(|ms| expected.record(*ms)));
+    assert_eq!(merged.run, expected);
 }
 
 /// Rule 24: a subject may hold any character, also those that separate.

@@ -59,11 +59,13 @@ impl Record for PackedRow {
     const KIND: &'static str = "packed history";
 }
 
-/// Histograms of a series. Neighbours are much alike, so they are squeezed by zstd where that helps.
+/// Histograms of a series: counts that can be read by themselves, and their buckets. Neighbours are much
+/// alike, so buckets are squeezed by zstd where that helps.
 #[derive(Encode, Decode)]
 struct TimesRow {
-    bytes: Vec<u8>,
-    /// How many bytes they were; 0 when they are not squeezed.
+    head: Vec<u8>,
+    buckets: Vec<u8>,
+    /// How many bytes the buckets were; 0 when they are not squeezed.
     squeezed_from: u32,
 }
 
@@ -74,31 +76,84 @@ impl Record for TimesRow {
     fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<TimesRow, Fault>> {
         ((major, minor) == (1, 0)).then(|| {
             let (PackedRow { bytes }, _) = codec::decode_body(TimesRow::KIND, body)?;
-            Ok(TimesRow { bytes, squeezed_from: 0 })
+            let times = read_times(&bytes, &|_| true).ok_or_else(|| damaged("times"))?;
+            Ok(TimesRow::of(times.iter().map(|(step, latency)| (step, latency))))
         })
     }
 }
 
 impl TimesRow {
-    fn of(bytes: Vec<u8>) -> TimesRow {
-        let squeezed = zstd::bulk::compress(&bytes, ZSTD_LEVEL).ok();
-        match squeezed.filter(|squeezed| squeezed.len() < bytes.len()) {
-            Some(squeezed) => {
-                let from =
-                    u32::try_from(bytes.len()).expect("a day of histograms is far below 4 GiB");
-                TimesRow { bytes: squeezed, squeezed_from: from }
+    fn of<'l>(steps: impl Iterator<Item = (&'l u32, &'l Latency)>) -> TimesRow {
+        let (mut head, mut buckets, mut last) = (Vec::new(), Vec::new(), 0);
+        for (step, latency) in steps {
+            put_number(&mut head, u64::from(step - last));
+            last = *step;
+            for histogram in [&latency.wait, &latency.run] {
+                let parts = histogram.to_parts();
+                put_number(&mut head, parts.buckets.len() as u64);
+                if !parts.buckets.is_empty() {
+                    put_number(&mut head, histogram.count());
+                    put_sums(&mut head, &parts);
+                    put_buckets(&mut buckets, &parts);
+                }
             }
-            None => TimesRow { bytes, squeezed_from: 0 },
+        }
+        TimesRow { head, buckets, squeezed_from: 0 }
+    }
+
+    fn squeezed(self) -> TimesRow {
+        let squeezed = zstd::bulk::compress(&self.buckets, ZSTD_LEVEL).ok();
+        match squeezed.filter(|squeezed| squeezed.len() < self.buckets.len()) {
+            Some(buckets) => {
+                let from = u32::try_from(self.buckets.len());
+                let squeezed_from = from.expect("a day of histograms is far below 4 GiB");
+                TimesRow { buckets, squeezed_from, ..self }
+            }
+            None => self,
         }
     }
 
-    fn read(self) -> Option<Times> {
-        let bytes = match self.squeezed_from {
-            0 => self.bytes,
+    fn read(self) -> Option<BTreeMap<u32, Latency>> {
+        let buckets = match self.squeezed_from {
+            0 => self.buckets,
             bytes if bytes > TIMES_BYTES_MAX => return None,
-            bytes => zstd::bulk::decompress(&self.bytes, bytes as usize).ok()?,
+            bytes => zstd::bulk::decompress(&self.buckets, bytes as usize).ok()?,
         };
-        read_times(&bytes)
+        let (mut head, mut buckets) = (Reader::new(&self.head), Reader::new(&buckets));
+        let (mut steps, mut last) = (BTreeMap::new(), 0_u32);
+        while !head.is_empty() {
+            last = last.checked_add(u32::try_from(head.number()?).ok()?)?;
+            let mut histogram = || {
+                let count = head.number()?;
+                if count == 0 {
+                    return Some(Histogram::default());
+                }
+                head.number()?;
+                let sums = read_sums(&mut head)?;
+                read_buckets(&mut buckets, count, sums)
+            };
+            steps.insert(last, Latency { wait: histogram()?, run: histogram()? });
+        }
+        buckets.is_empty().then_some(steps)
+    }
+
+    /// How many runs ended, by step.
+    fn runs(&self) -> Option<Vec<(u32, u64)>> {
+        let (mut head, mut runs, mut last) = (Reader::new(&self.head), Vec::new(), 0_u32);
+        while !head.is_empty() {
+            last = last.checked_add(u32::try_from(head.number()?).ok()?)?;
+            let mut count = || {
+                if head.number()? == 0 {
+                    return Some(0);
+                }
+                let count = head.number()?;
+                read_sums(&mut head)?;
+                Some(count)
+            };
+            count()?;
+            runs.push((last, count()?));
+        }
+        Some(runs)
     }
 }
 
@@ -278,7 +333,10 @@ fn read_values(bytes: &[u8]) -> Option<Values> {
 pub fn add_times(tx: &mut Tx<'_>, tick: u32, times: Times) -> Result<(), Fault> {
     let key = Key::new(Table::HistoryTimes).u32(tick);
     let mut all: BTreeMap<u32, Latency> = match load::<PackedRow>(tx, &key)? {
-        Some(row) => read_times(&row.bytes).ok_or_else(|| damaged("times"))?.into_iter().collect(),
+        Some(row) => {
+            let times = read_times(&row.bytes, &|_| true).ok_or_else(|| damaged("times"))?;
+            times.into_iter().collect()
+        }
         None => BTreeMap::new(),
     };
     for (number, latency) in times {
@@ -288,18 +346,20 @@ pub fn add_times(tx: &mut Tx<'_>, tick: u32, times: Times) -> Result<(), Fault> 
     Ok(())
 }
 
-/// Lengths of time of a range of ticks, at most `limit`, the newest of them.
+/// Lengths of time of a range of ticks, at most `limit`, the newest of them, and of the series that are
+/// wanted.
 pub fn times(
     rows: &dyn Rows,
     range: std::ops::Range<u32>,
     limit: usize,
+    wanted: &dyn Fn(u32) -> bool,
 ) -> Result<Vec<(u32, Times)>, Fault> {
     let span = between(Table::HistoryTimes, &range).newest_first();
     collect(rows, &span, limit)?
         .iter()
         .map(|(key, value)| {
             let row: PackedRow = codec::decode(value)?;
-            let times = read_times(&row.bytes).ok_or_else(|| damaged("times"))?;
+            let times = read_times(&row.bytes, wanted).ok_or_else(|| damaged("times"))?;
             Ok((KeyReader::new(key).u32()?, times))
         })
         .collect()
@@ -325,12 +385,17 @@ fn pack_times<'l>(all: impl Iterator<Item = (&'l u32, &'l Latency)>) -> Vec<u8> 
     bytes
 }
 
-fn read_times(bytes: &[u8]) -> Option<Times> {
+fn read_times(bytes: &[u8], wanted: &dyn Fn(u32) -> bool) -> Option<Times> {
     let (mut reader, mut times, mut last) = (Reader::new(bytes), Vec::new(), 0_u32);
     while !reader.is_empty() {
         last = last.checked_add(u32::try_from(reader.number()?).ok()?)?;
-        let wait = read_histogram(&mut reader)?;
-        times.push((last, Latency { wait, run: read_histogram(&mut reader)? }));
+        if wanted(last) {
+            let wait = read_histogram(&mut reader)?;
+            times.push((last, Latency { wait, run: read_histogram(&mut reader)? }));
+        } else {
+            skip_histogram(&mut reader)?;
+            skip_histogram(&mut reader)?;
+        }
     }
     Some(times)
 }
@@ -338,31 +403,61 @@ fn read_times(bytes: &[u8]) -> Option<Times> {
 fn put_histogram(bytes: &mut Vec<u8>, histogram: &Histogram) {
     let parts = histogram.to_parts();
     put_number(bytes, parts.buckets.len() as u64);
-    if parts.buckets.is_empty() {
-        return;
+    if !parts.buckets.is_empty() {
+        put_sums(bytes, &parts);
+        put_buckets(bytes, &parts);
     }
+}
+
+fn put_sums(bytes: &mut Vec<u8>, parts: &Parts) {
     for number in [parts.sum_ms, parts.min_ms, parts.max_ms] {
         put_number(bytes, number);
     }
+}
+
+fn put_buckets(bytes: &mut Vec<u8>, parts: &Parts) {
     let mut last = 0;
-    for (bucket, count) in parts.buckets {
+    for (bucket, count) in &parts.buckets {
         put_number(bytes, u64::from(bucket - last));
-        put_number(bytes, count);
-        last = bucket;
+        put_number(bytes, *count);
+        last = *bucket;
     }
 }
 
 fn read_histogram(reader: &mut Reader<'_>) -> Option<Histogram> {
-    let count = reader.number()?;
-    if count == 0 {
-        return Some(Histogram::default());
+    match reader.number()? {
+        0 => Some(Histogram::default()),
+        count => {
+            let sums = read_sums(reader)?;
+            read_buckets(reader, count, sums)
+        }
     }
-    let (sum_ms, min_ms, max_ms) = (reader.number()?, reader.number()?, reader.number()?);
-    let (mut buckets, mut last) = (Vec::new(), 0_u16);
+}
+
+fn skip_histogram(reader: &mut Reader<'_>) -> Option<()> {
+    let count = reader.number()?;
+    let numbers = if count == 0 { 0 } else { count.checked_mul(2)?.checked_add(3)? };
+    (0..numbers).try_for_each(|_| reader.number().map(drop))
+}
+
+/// Sum, least and most.
+fn read_sums(reader: &mut Reader<'_>) -> Option<[u64; 3]> {
+    Some([reader.number()?, reader.number()?, reader.number()?])
+}
+
+fn read_buckets(reader: &mut Reader<'_>, count: u64, sums: [u64; 3]) -> Option<Histogram> {
+    // Each takes a byte or more of each number: no count makes room for what is not there.
+    let room = usize::try_from(count).ok()?.min(reader.left());
+    let (mut buckets, mut last) = (Vec::with_capacity(room), 0_u16);
     for _ in 0..count {
-        last = last.checked_add(u16::try_from(reader.number()?).ok()?)?;
+        let gap = u16::try_from(reader.number()?).ok()?;
+        if gap == 0 && !buckets.is_empty() {
+            return None;
+        }
+        last = last.checked_add(gap)?;
         buckets.push((last, reader.number()?));
     }
+    let [sum_ms, min_ms, max_ms] = sums;
     Some(Histogram::from_parts(Parts { buckets, sum_ms, min_ms, max_ms }))
 }
 
@@ -439,7 +534,19 @@ pub fn times_block(
 ) -> Result<BTreeMap<u32, Latency>, Fault> {
     let key = Key::new(times_table(resolution)).u32(block).u32(series);
     let Some(row) = load::<TimesRow>(rows, &key)? else { return Ok(BTreeMap::new()) };
-    Ok(row.read().ok_or_else(|| damaged("times"))?.into_iter().collect())
+    row.read().ok_or_else(|| damaged("times"))
+}
+
+/// How many runs ended, by step.
+pub fn runs_block(
+    rows: &dyn Rows,
+    resolution: Resolution,
+    block: u32,
+    series: u32,
+) -> Result<Vec<(u32, u64)>, Fault> {
+    let key = Key::new(times_table(resolution)).u32(block).u32(series);
+    let Some(row) = load::<TimesRow>(rows, &key)? else { return Ok(Vec::new()) };
+    row.runs().ok_or_else(|| damaged("times"))
 }
 
 pub fn put_times_block(
@@ -450,7 +557,7 @@ pub fn put_times_block(
     steps: &BTreeMap<u32, Latency>,
 ) {
     let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    tx.put(key, &TimesRow::of(pack_times(steps.iter())));
+    tx.put(key, &TimesRow::of(steps.iter()).squeezed());
 }
 
 /// Everything that is older than this hour or this day, one span a table.

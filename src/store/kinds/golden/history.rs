@@ -62,11 +62,12 @@ pub fn check(rows: &dyn Rows) {
     let ticks = vec![(56_666_666, vec![(5, 3.0), (300, 0.25), (301, -1e9)])];
     assert_eq!(rows::ticks(rows, range.clone(), 9).unwrap(), ticks);
     let times = vec![(56_666_666, vec![(6, latency())])];
-    assert_eq!(rows::times(rows, range, 9).unwrap(), times);
+    assert_eq!(rows::times(rows, range, 9, &|_| true).unwrap(), times);
     for resolution in RESOLUTIONS {
         let found = rows::block(rows, resolution, 19_675, 5).unwrap();
         assert_eq!(found, slots(resolution));
         let steps = BTreeMap::from([(3, latency())]);
         assert_eq!(rows::times_block(rows, resolution, 19_675, 6).unwrap(), steps);
+        assert_eq!(rows::runs_block(rows, resolution, 19_675, 6).unwrap(), [(3, 6)]);
     }
 }
