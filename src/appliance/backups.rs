@@ -77,6 +77,29 @@ pub struct AtWork {
     pub file_bytes: u64,
 }
 
+/// What is at work and what is remembered, so that neither contradicts the other.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    pub at_work: Option<AtWork>,
+    /// Newest first, at most [`REMEMBERED_MAX`].
+    pub known: Vec<Backup>,
+    /// When the schedule makes its next one; `None` without a schedule.
+    pub next_at: Option<Time>,
+}
+
+impl Backups {
+    /// The last one that succeeded.
+    pub fn last(&self) -> Option<&Backup> {
+        self.known.iter().find(|backup| backup.error.is_none())
+    }
+
+    /// The last one that was found whole.
+    pub fn verified(&self) -> Option<&Backup> {
+        let good = |backup: &&Backup| backup.is_good() && backup.verified_at.is_some();
+        self.known.iter().filter(good).max_by_key(|backup| backup.verified_at)
+    }
+}
+
 /// A backup that is remembered, or a file that is there.
 #[derive(Clone, Debug)]
 pub struct Listed {
@@ -140,9 +163,20 @@ impl Appliance {
         Ok(begun)
     }
 
-    /// Remembered ones newest first, then files that nobody remembers.
-    pub fn backups(&self) -> Result<Vec<Listed>, Refusal> {
+    /// What is at work is asked first: one that ends right after is among the rows, which are read
+    /// later. The other way round it would seem to have ended without a trace.
+    pub fn backups(&self) -> Result<Backups, Refusal> {
+        let at_work = self.backup_at_work();
         let known = rows::list(&self.snapshot()?, REMEMBERED_MAX).map_err(unreadable)?;
+        let next_at = self.backup_settings().every.map(|every| {
+            let last = known.iter().find(|backup| backup.by == "schedule");
+            last.map_or(self.now(), |last| last.started_at.plus(every))
+        });
+        Ok(Backups { at_work, known, next_at })
+    }
+
+    /// Remembered ones as they came, then files that nobody remembers.
+    pub fn list_backups(&self, known: Vec<Backup>) -> Result<Vec<Listed>, Refusal> {
         let mut files = list_files(&self.backup_settings().dir).map_err(refuse)?;
         let mut listed = Vec::new();
         for known in known {
@@ -156,23 +190,6 @@ impl Appliance {
             unknown.map(|(name, bytes)| Listed { name, on_disk: Some(bytes), known: None });
         listed.extend(unknown);
         Ok(listed)
-    }
-
-    /// The last backup that succeeded, and the last one that was found whole.
-    pub fn last_backups(&self) -> Result<(Option<Backup>, Option<Backup>), Refusal> {
-        let known = rows::list(&self.snapshot()?, REMEMBERED_MAX).map_err(unreadable)?;
-        let last = known.iter().find(|backup| backup.error.is_none()).cloned();
-        let good = |backup: &&Backup| backup.is_good() && backup.verified_at.is_some();
-        let verified = known.iter().filter(good).max_by_key(|backup| backup.verified_at).cloned();
-        Ok((last, verified))
-    }
-
-    /// When the schedule makes its next one; `None` without a schedule.
-    pub fn next_backup_at(&self) -> Result<Option<Time>, Refusal> {
-        let Some(every) = self.backup_settings().every else { return Ok(None) };
-        let known = rows::list(&self.snapshot()?, REMEMBERED_MAX).map_err(unreadable)?;
-        let last = known.iter().find(|backup| backup.by == "schedule");
-        Ok(Some(last.map_or(self.now(), |last| last.started_at.plus(every))))
     }
 
     /// Removes what earlier processes left incomplete.
@@ -228,9 +245,9 @@ impl Appliance {
     /// A backup takes about as much as the last one; the first is taken for half of the store.
     fn check_room(&self) -> Result<(), Refusal> {
         let settings = self.backup_settings();
-        let (last, _) = self.last_backups()?;
+        let backups = self.backups()?;
         let store = || std::fs::metadata(settings.data_dir.join(STORE_FILE));
-        let expected = match last {
+        let expected = match backups.last() {
             Some(last) => last.file_bytes + last.file_bytes / 4,
             None => store().map_or(0, |about| about.len() / 2),
         };

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::appliance::Appliance;
+use crate::appliance::backups::Backups;
 use crate::base::time::Span;
+use crate::model::refusal::Code;
 
 use super::pace::pause;
 
@@ -21,10 +23,11 @@ const END_LOOK: Duration = Duration::from_millis(25);
 pub async fn run(appliance: Appliance, stop: CancellationToken) {
     appliance.discard_backup_drafts();
     while !stop.is_cancelled() {
-        let wait = match appliance.next_backup_at() {
+        let wait = match appliance.backups() {
+            Ok(Backups { at_work: Some(_), .. }) => END_LOOK,
             // One may be configured.
-            Ok(None) => LOOK_EVERY,
-            Ok(Some(at)) => match at.since(appliance.now()) {
+            Ok(Backups { next_at: None, .. }) => LOOK_EVERY,
+            Ok(Backups { next_at: Some(at), .. }) => match at.since(appliance.now()) {
                 left if left > Span::ZERO => left.to_duration().min(LOOK_EVERY),
                 _ => begin(&appliance),
             },
@@ -45,11 +48,10 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
 }
 
 fn begin(appliance: &Appliance) -> Duration {
-    if appliance.backup_at_work().is_some() {
-        return END_LOOK;
-    }
     match appliance.start_backup(None, "schedule") {
         Ok(_) => END_LOOK,
+        // Somebody else began one in this moment.
+        Err(refusal) if refusal.code == Code::BackupRunning => END_LOOK,
         Err(refusal) => {
             tracing::error!(error = %refusal, "the backup that is due was not begun");
             REFUSED_PAUSE

@@ -106,7 +106,8 @@ impl Appliance {
     }
 
     pub(super) async fn verify_and_remember(&self, name: &Name, path: PathBuf) {
-        let id = self.backups().ok().and_then(|listed| {
+        let listed = self.backups().and_then(|backups| self.list_backups(backups.known));
+        let id = listed.ok().and_then(|listed| {
             let same = |one: &Listed| one.name == name.as_str() && one.on_disk.is_some();
             listed.into_iter().find(same)?.known.map(|known| known.id)
         });

@@ -257,7 +257,7 @@ pub fn files(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> 
 
 /// Absent while there is no backup: nothing is too old then.
 pub fn backups(appliance: &Appliance, sample: &mut Sample) -> Result<(), Refusal> {
-    if let (Some(last), _) = appliance.last_backups()? {
+    if let Some(last) = appliance.backups()?.last() {
         let age = age_seconds(sample.at, Some(last.finished_at));
         sample.put(Metric::BackupAgeSeconds, "", age);
     }

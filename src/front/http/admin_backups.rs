@@ -13,7 +13,7 @@ use super::error::Answer;
 use super::path::Path;
 use super::query::Query;
 use super::state::Front;
-use crate::appliance::backups::{AtWork, Listed};
+use crate::appliance::backups::{AtWork, Backups, Listed};
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::model::refusal::{Code, Refusal};
@@ -154,11 +154,11 @@ pub async fn list(State(front): State<Front>, query: Query) -> Answer {
     query.end()?;
     let appliance = &front.appliance;
     let settings = appliance.backup_settings();
-    let listed = appliance.backups()?;
-    let next_at = appliance.next_backup_at()?;
+    let Backups { at_work, known, next_at } = appliance.backups()?;
+    let listed = appliance.list_backups(known)?;
     let page = BackupsJson {
         dir: settings.dir.display().to_string(),
-        running: appliance.backup_at_work().map(|work| AtWorkJson::of(&front, work)),
+        running: at_work.map(|work| AtWorkJson::of(&front, work)),
         backups: listed.into_iter().map(|listed| BackupJson::of(&front, listed)).collect(),
         schedule: settings.every.map(|every| ScheduleJson {
             every: every.to_string(),

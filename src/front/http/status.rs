@@ -95,13 +95,13 @@ fn configuration(front: &Front) -> serde_json::Value {
 
 /// When the last backup was made, and the last one that was found whole was verified.
 fn backup(front: &Front) -> Result<serde_json::Value, Refusal> {
-    let (last, verified) = front.appliance.last_backups()?;
+    let backups = front.appliance.backups()?;
     Ok(json!({
-        "running": front.appliance.backup_at_work().is_some(),
-        "last_at": last.as_ref().map(|last| last.finished_at),
-        "last_damage": last.and_then(|last| last.damage),
-        "verified_at": verified.and_then(|verified| verified.verified_at),
-        "next_at": front.appliance.next_backup_at()?,
+        "running": backups.at_work.is_some(),
+        "last_at": backups.last().map(|last| last.finished_at),
+        "last_damage": backups.last().and_then(|last| last.damage.as_ref()),
+        "verified_at": backups.verified().and_then(|verified| verified.verified_at),
+        "next_at": backups.next_at,
     }))
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use super::form::{Back, Form, Typed};
 use super::html;
 use super::look::{Look, inner_form};
-use crate::appliance::backups::{AtWork, BackupSettings, Listed, Phase};
+use crate::appliance::backups::{AtWork, BackupSettings, Backups, Listed, Phase};
 use crate::base::name::Name;
 use crate::base::time::Time;
 use crate::front::dashboard::backups::{AtWorkRow, BackupRow, BackupsPage};
@@ -64,13 +64,14 @@ fn answer(front: &Front, begun: Result<AtWork, Refusal>, typed: &Typed, back: Ba
 fn page(front: &Front) -> Result<BackupsPage, Refusal> {
     let look = Look::take(front)?;
     let settings = front.appliance.backup_settings();
-    let listed = front.appliance.backups()?;
+    let Backups { at_work, known, next_at } = front.appliance.backups()?;
+    let listed = front.appliance.list_backups(known)?;
     Ok(BackupsPage {
         shell: look.shell(front, "Backups", "/settings", HERE.to_owned()),
         dir: settings.dir.display().to_string(),
         schedule: in_words(&settings),
-        next: When::maybe(front.appliance.next_backup_at()?, look.now),
-        at_work: front.appliance.backup_at_work().map(|work| at_work_row(work, look.now)),
+        next: When::maybe(next_at, look.now),
+        at_work: at_work.map(|work| at_work_row(work, look.now)),
         rows: listed.into_iter().map(|listed| row(listed, look.now)).collect(),
         ..BackupsPage::default()
     })

@@ -220,9 +220,10 @@ fn store_card(front: &Front, writer: &WriterFigures, now: Time) -> Result<StoreC
     let file = host::store_bytes(&front.about.data_dir);
     let retention = front.appliance.retention_figures();
     let behind = retention.behind;
-    let (last, verified) = front.appliance.last_backups()?;
+    let backups = front.appliance.backups()?;
+    let (last, verified) = (backups.last(), backups.verified());
     Ok(StoreCard {
-        backup_concern: backup_concern(front, last.as_ref(), now),
+        backup_concern: backup_concern(front, last, now),
         backup: When::maybe(last.map(|last| last.finished_at), now),
         verified: When::maybe(verified.and_then(|verified| verified.verified_at), now),
         removed_runs: retention.removed.runs,
