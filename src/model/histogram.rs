@@ -23,7 +23,7 @@ pub struct Histogram {
     max_ms: u64,
 }
 
-/// What a histogram is kept as.
+/// What a histogram is made of again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Bucket and count, ascending.
@@ -102,13 +102,9 @@ impl Histogram {
         of_these.map(|(_, count)| count).sum()
     }
 
-    pub fn to_parts(&self) -> Parts {
-        Parts {
-            buckets: self.buckets.clone(),
-            sum_ms: self.sum_ms,
-            min_ms: self.min_ms,
-            max_ms: self.max_ms,
-        }
+    /// Bucket and count, ascending.
+    pub fn buckets(&self) -> &[(u16, u64)] {
+        &self.buckets
     }
 
     pub fn from_parts(parts: Parts) -> Histogram {
@@ -191,7 +187,13 @@ mod tests {
             parts.iter().for_each(|part| merged.merge(&of(part)));
             let mut all: Vec<u64> = parts.concat();
             prop_assert_eq!(&merged, &of(&all));
-            prop_assert_eq!(&Histogram::from_parts(merged.to_parts()), &merged);
+            let parts = Parts {
+                buckets: merged.buckets().to_vec(),
+                sum_ms: merged.sum_ms(),
+                min_ms: merged.min_ms(),
+                max_ms: merged.max_ms(),
+            };
+            prop_assert_eq!(&Histogram::from_parts(parts), &merged);
             all.sort_unstable();
             if let Some(last) = all.len().checked_sub(1) {
                 let exact = all[(last as f64 * q).round() as usize] as f64;

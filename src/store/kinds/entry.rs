@@ -120,7 +120,7 @@ fn read_id(key: &[u8]) -> Result<StreamId, Fault> {
 }
 
 /// What a duty has to remove: rows that nobody sees any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purge {
     /// A stream that is gone, with all that belongs to it.
     Stream(u64),

@@ -89,12 +89,11 @@ impl TimesRow {
             put_number(&mut head, u64::from(step - last));
             last = *step;
             for histogram in [&latency.wait, &latency.run] {
-                let parts = histogram.to_parts();
-                put_number(&mut head, parts.buckets.len() as u64);
-                if !parts.buckets.is_empty() {
+                put_number(&mut head, histogram.buckets().len() as u64);
+                if !histogram.is_empty() {
                     put_number(&mut head, histogram.count());
-                    put_sums(&mut head, &parts);
-                    put_buckets(&mut buckets, &parts);
+                    put_sums(&mut head, histogram);
+                    put_buckets(&mut buckets, histogram);
                 }
             }
         }
@@ -401,23 +400,22 @@ fn read_times(bytes: &[u8], wanted: &dyn Fn(u32) -> bool) -> Option<Times> {
 }
 
 fn put_histogram(bytes: &mut Vec<u8>, histogram: &Histogram) {
-    let parts = histogram.to_parts();
-    put_number(bytes, parts.buckets.len() as u64);
-    if !parts.buckets.is_empty() {
-        put_sums(bytes, &parts);
-        put_buckets(bytes, &parts);
+    put_number(bytes, histogram.buckets().len() as u64);
+    if !histogram.is_empty() {
+        put_sums(bytes, histogram);
+        put_buckets(bytes, histogram);
     }
 }
 
-fn put_sums(bytes: &mut Vec<u8>, parts: &Parts) {
-    for number in [parts.sum_ms, parts.min_ms, parts.max_ms] {
+fn put_sums(bytes: &mut Vec<u8>, histogram: &Histogram) {
+    for number in [histogram.sum_ms(), histogram.min_ms(), histogram.max_ms()] {
         put_number(bytes, number);
     }
 }
 
-fn put_buckets(bytes: &mut Vec<u8>, parts: &Parts) {
+fn put_buckets(bytes: &mut Vec<u8>, histogram: &Histogram) {
     let mut last = 0;
-    for (bucket, count) in &parts.buckets {
+    for (bucket, count) in histogram.buckets() {
         put_number(bytes, u64::from(bucket - last));
         put_number(bytes, *count);
         last = *bucket;
