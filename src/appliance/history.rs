@@ -14,9 +14,9 @@ use crate::store::kinds::worker as fleet_rows;
 
 use super::{Appliance, unreadable};
 
-pub use crate::ledger::history::ask::TimesByBucket;
 pub use crate::ledger::history::forget::Round;
 pub use crate::ledger::history::tick::Ticked;
+pub use crate::model::history::TimesByBucket;
 
 /// Series of one answer.
 pub const SERIES_MAX: usize = 100;

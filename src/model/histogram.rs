@@ -11,6 +11,8 @@ const PER_POWER: u64 = 32;
 const PER_POWER_LOG: u32 = 5;
 /// Longest length that is told apart, in milliseconds: 34 years.
 const LONGEST_MS: u64 = 1 << 40;
+/// How many buckets there are.
+pub const BUCKETS: u16 = bucket_of(LONGEST_MS) + 1;
 
 /// Lengths in milliseconds, by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Histogram {
     max_ms: u64,
 }
 
-/// What a histogram is made of again.
+/// What a histogram is made of again; its buckets are below [`BUCKETS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Bucket and count, ascending.
@@ -118,6 +120,74 @@ impl Histogram {
     }
 }
 
+/// Many histograms on their way to become one, without a list for each.
+#[derive(Clone, Debug)]
+pub struct Merging {
+    /// By bucket; all are 0 below `low`, and from `high` on.
+    counts: Vec<u64>,
+    low: usize,
+    high: usize,
+    /// How many are not 0.
+    used: usize,
+    sum_ms: u64,
+    min_ms: u64,
+    max_ms: u64,
+}
+
+impl Default for Merging {
+    fn default() -> Merging {
+        let counts = vec![0; usize::from(BUCKETS)];
+        let low = counts.len();
+        Merging { counts, low, high: 0, used: 0, sum_ms: 0, min_ms: u64::MAX, max_ms: 0 }
+    }
+}
+
+impl Merging {
+    /// Adds what is known of a histogram beside its buckets.
+    pub fn add_sums(&mut self, sum_ms: u64, min_ms: u64, max_ms: u64) {
+        self.sum_ms = self.sum_ms.saturating_add(sum_ms);
+        self.min_ms = self.min_ms.min(min_ms);
+        self.max_ms = self.max_ms.max(max_ms);
+    }
+
+    /// Adds to one bucket; `None` when it is not below [`BUCKETS`].
+    pub fn add(&mut self, bucket: u16, count: u64) -> Option<()> {
+        let bucket = usize::from(bucket);
+        let found = self.counts.get_mut(bucket)?;
+        self.used += usize::from(*found == 0 && count > 0);
+        *found = found.saturating_add(count);
+        (self.low, self.high) = (self.low.min(bucket), self.high.max(bucket + 1));
+        Some(())
+    }
+
+    pub fn merge(&mut self, other: &Histogram) {
+        if other.is_empty() {
+            return;
+        }
+        self.add_sums(other.sum_ms, other.min_ms, other.max_ms);
+        for (bucket, count) in &other.buckets {
+            self.add(*bucket, *count).expect("a histogram has no bucket beyond the last");
+        }
+    }
+
+    /// What all came to; nothing is left.
+    pub fn take(&mut self) -> Histogram {
+        let first = std::mem::replace(&mut self.low, self.counts.len());
+        let touched = first..std::mem::take(&mut self.high);
+        let all = self.counts.get_mut(touched).unwrap_or_default().iter_mut().enumerate();
+        let mut buckets = Vec::with_capacity(std::mem::take(&mut self.used));
+        for (at, count) in all.filter(|(_, count)| **count > 0) {
+            buckets.push(((first + at) as u16, std::mem::take(count)));
+        }
+        let (sum_ms, max_ms) = (std::mem::take(&mut self.sum_ms), std::mem::take(&mut self.max_ms));
+        let min_ms = std::mem::replace(&mut self.min_ms, u64::MAX);
+        if buckets.is_empty() {
+            return Histogram::default();
+        }
+        Histogram::from_parts(Parts { buckets, sum_ms, min_ms, max_ms })
+    }
+}
+
 /// Of two lists that ascend, one that does.
 fn merged(mine: &[(u16, u64)], others: &[(u16, u64)]) -> Vec<(u16, u64)> {
     let mut all = Vec::with_capacity(mine.len() + others.len());
@@ -145,13 +215,13 @@ fn merged(mine: &[(u16, u64)], others: &[(u16, u64)]) -> Vec<(u16, u64)> {
     }
 }
 
-fn bucket_of(ms: u64) -> u16 {
+const fn bucket_of(ms: u64) -> u16 {
     if ms < PER_POWER {
         return ms as u16;
     }
     let power = ms.ilog2() - PER_POWER_LOG;
     let within = (ms >> power) - PER_POWER;
-    (PER_POWER + u64::from(power) * PER_POWER + within) as u16
+    (PER_POWER + power as u64 * PER_POWER + within) as u16
 }
 
 fn middle_of(bucket: u16) -> f64 {
@@ -183,8 +253,13 @@ mod tests {
             parts in proptest::collection::vec(proptest::collection::vec(0_u64..10_000_000, 0..40), 1..8),
             q in 0.0_f64..=1.0,
         ) {
-            let mut merged = Histogram::default();
-            parts.iter().for_each(|part| merged.merge(&of(part)));
+            let (mut merged, mut merging) = (Histogram::default(), Merging::default());
+            for part in &parts {
+                merged.merge(&of(part));
+                merging.merge(&of(part));
+            }
+            prop_assert_eq!(&merging.take(), &merged);
+            prop_assert_eq!(merging.take(), Histogram::default());
             let mut all: Vec<u64> = parts.concat();
             prop_assert_eq!(&merged, &of(&all));
             let parts = Parts {

@@ -1,11 +1,13 @@
 //! Thirty days of history: how finely it is kept, and which buckets a window is answered in.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Merging};
 use super::words::words;
 
 /// Seconds from one tick to the next.
@@ -69,6 +71,33 @@ impl Resolution {
     }
 }
 
+/// How finely lengths of time are kept. What is told by four hours is told of the rows of its hours:
+/// it makes long windows quick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    FiveMinutes,
+    Hour,
+    FourHours,
+}
+
+impl Tier {
+    pub fn step_secs(self) -> i64 {
+        match self {
+            Tier::FiveMinutes => 300,
+            Tier::Hour => HOUR_SECS,
+            Tier::FourHours => 4 * HOUR_SECS,
+        }
+    }
+
+    /// Seconds that one row spans.
+    pub fn block_secs(self) -> i64 {
+        match self {
+            Tier::FiveMinutes => HOUR_SECS,
+            Tier::Hour | Tier::FourHours => DAY_SECS,
+        }
+    }
+}
+
 /// What is known of one step: the mean and the highest of `count` values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slot {
@@ -126,6 +155,25 @@ impl Window {
         Window { bucket_secs, resolution: self.resolution.max(kept), ..self }
     }
 
+    /// What tells lengths of time of any part of the window.
+    pub fn tier(&self) -> Tier {
+        if self.of_times().resolution == Resolution::Coarse {
+            Tier::Hour
+        } else {
+            Tier::FiveMinutes
+        }
+    }
+
+    /// What tells lengths of time of a block of [`Window::tier`] in the fewest steps: nothing else, or
+    /// four hours at once when the window holds all of it and has buckets as large.
+    pub fn coarser_tier(&self, block: u32) -> Option<Tier> {
+        let (tier, block_ms) = (Tier::FourHours, Tier::FourHours.block_secs() * 1_000);
+        let from_ms = i64::from(block) * block_ms;
+        let holds_all = self.from.0 <= from_ms && from_ms + block_ms <= self.to.0;
+        let is_same = self.tier().block_secs() == tier.block_secs();
+        (is_same && holds_all && self.bucket_secs % tier.step_secs() == 0).then_some(tier)
+    }
+
     /// First second of the bucket of a moment.
     pub fn bucket_of(&self, secs: i64) -> i64 {
         secs.div_euclid(self.bucket_secs) * self.bucket_secs
@@ -148,7 +196,16 @@ impl Window {
 
 /// Steps gathered into the buckets of a window.
 #[derive(Clone, Debug, Default)]
-pub struct Buckets(BTreeMap<i64, (f64, f64, u64)>);
+pub struct Buckets(Vec<Bucket>);
+
+/// Steps of one bucket.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    at_secs: i64,
+    sum: f64,
+    max: f64,
+    count: u64,
+}
 
 /// A bucket of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,18 +218,31 @@ pub struct Point {
 
 impl Buckets {
     pub fn add(&mut self, bucket: i64, slot: Slot) {
-        let weight = f64::from(slot.count);
-        let found = self.0.entry(bucket).or_insert((0.0, f64::NEG_INFINITY, 0));
-        *found =
-            (found.0 + slot.mean * weight, found.1.max(slot.max), found.2 + u64::from(slot.count));
+        let (sum, count) = (slot.mean * f64::from(slot.count), u64::from(slot.count));
+        let fresh = Bucket { at_secs: bucket, sum, max: slot.max, count };
+        // Most steps come in their order.
+        let newest = self.0.last().map_or(i64::MIN, |last| last.at_secs);
+        let at = match bucket.cmp(&newest) {
+            Ordering::Greater => Err(self.0.len()),
+            Ordering::Equal => Ok(self.0.len() - 1),
+            Ordering::Less => self.0.binary_search_by_key(&bucket, |found| found.at_secs),
+        };
+        match at {
+            Ok(at) => {
+                let found = &mut self.0[at];
+                (found.sum, found.count) = (found.sum + sum, found.count + count);
+                found.max = found.max.max(slot.max);
+            }
+            Err(at) => self.0.insert(at, fresh),
+        }
     }
 
     /// Oldest first; buckets without values are absent.
     pub fn points(&self) -> Vec<Point> {
-        let point = |(at_secs, (sum, max, count)): (&i64, &(f64, f64, u64))| Point {
-            at_secs: *at_secs,
-            mean: sum / *count as f64,
-            max: *max,
+        let point = |bucket: &Bucket| Point {
+            at_secs: bucket.at_secs,
+            mean: bucket.sum / bucket.count as f64,
+            max: bucket.max,
         };
         self.0.iter().map(point).collect()
     }
@@ -203,6 +273,57 @@ impl Latency {
     pub fn merge(&mut self, other: &Latency) {
         self.wait.merge(&other.wait);
         self.run.merge(&other.run);
+    }
+
+    /// What all of them come to.
+    pub fn total<'l>(all: impl Iterator<Item = &'l Latency>) -> Latency {
+        let mut gathering = Gathering::default();
+        all.for_each(|latency| gathering.add(0, latency));
+        gathering.take().remove(&0).unwrap_or_default()
+    }
+}
+
+/// Gathers lengths of time by bucket of a window; what belongs to one comes best one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Gathering {
+    open: Option<i64>,
+    merging: [Merging; 2],
+    done: TimesByBucket,
+}
+
+/// Lengths of time by first second of their bucket.
+pub type TimesByBucket = BTreeMap<i64, Latency>;
+
+impl Gathering {
+    /// Where the waiting and the running times of a bucket go.
+    pub fn bucket(&mut self, bucket: i64) -> &mut [Merging; 2] {
+        if self.open != Some(bucket) {
+            self.close();
+            self.open = Some(bucket);
+        }
+        &mut self.merging
+    }
+
+    pub fn add(&mut self, bucket: i64, latency: &Latency) {
+        let [wait, run] = self.bucket(bucket);
+        wait.merge(&latency.wait);
+        run.merge(&latency.run);
+    }
+
+    /// Everything that was gathered; nothing is left.
+    pub fn take(&mut self) -> TimesByBucket {
+        self.close();
+        std::mem::take(&mut self.done)
+    }
+
+    fn close(&mut self) {
+        let Some(bucket) = self.open.take() else { return };
+        let [wait, run] = self.merging.each_mut().map(Merging::take);
+        let latency = Latency { wait, run };
+        match self.done.entry(bucket) {
+            Entry::Vacant(free) => drop(free.insert(latency)),
+            Entry::Occupied(mut known) => known.get_mut().merge(&latency),
+        }
     }
 }
 

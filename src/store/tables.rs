@@ -94,6 +94,7 @@
 //! | HistoryCoarse | day, series | mean, maximum and count of its hours | 30 days |
 //! | TimesFine | hour, series | histograms of its five minutes | 7 days |
 //! | TimesCoarse | day, series | histograms of its hours | 30 days |
+//! | TimesFourHours | day, series | histograms of its four hours | 30 days |
 //! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
 //! | Backup | id | a backup that was written or failed, and when it was verified | the last 100 |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
@@ -205,6 +206,7 @@ tables! {
     HistoryCoarse = 95,
     TimesFine = 96,
     TimesCoarse = 97,
+    TimesFourHours = 99,
     HistoryState = 98,
     Backup = 115,
 }

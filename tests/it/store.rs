@@ -295,6 +295,7 @@ async fn s16_a_store_without_history_gets_it_at_its_start() {
         Table::HistoryCoarse,
         Table::TimesFine,
         Table::TimesCoarse,
+        Table::TimesFourHours,
     ];
     {
         let opened = open_dir(&world.data_dir(), 8 << 20, std::sync::Arc::new(|_| ())).unwrap();

@@ -226,9 +226,7 @@ pub async fn latency(State(front): State<Front>, mut query: Query) -> Answer {
     };
     let found = front.appliance.history_times(scope, &names, &window)?;
     let total = found.iter().map(|(name, buckets)| {
-        let mut all = Latency::default();
-        buckets.values().for_each(|latency| all.merge(latency));
-        (name.clone(), TimesJson::of(None, &all))
+        (name.clone(), TimesJson::of(None, &Latency::total(buckets.values())))
     });
     let buckets = |buckets: &TimesByBucket| {
         buckets.iter().map(|(at, latency)| TimesJson::of(Some(*at), latency)).collect()

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::Time;
 use crate::model::history::{
-    Buckets, HOUR_TICKS, Latency, Point, Resolution, Scope, Slot, TICK_SECS, Window, tick_of,
+    Buckets, HOUR_TICKS, Latency, Point, Resolution, Scope, Slot, TICK_SECS, Tier, TimesByBucket,
+    Window, tick_of,
 };
 use crate::model::sample::{Metric, Series};
 use crate::store::fault::Fault;
 use crate::store::kinds::history::{self as rows, Named};
+use crate::store::kinds::times;
 use crate::store::rows::Rows;
 
 /// Ticks that are not packed yet and are read for one answer: three hours, the newest ones.
@@ -60,22 +62,28 @@ pub fn values(
     let mut open: BTreeMap<u32, (Series, Buckets, BTreeSet<i64>)> = BTreeMap::new();
     for series in wanted {
         found.insert(series.clone(), Vec::new());
-        let Some(known) = rows::known(rows, &Named::Value(series.clone()))? else { continue };
-        let (mut buckets, mut packed) = (Buckets::default(), BTreeSet::new());
-        for block in window.blocks(resolution.block_secs()) {
-            let start = i64::from(block) * resolution.block_secs();
-            let slots = rows::block(rows, resolution, block, known.number)?;
+        if let Some(known) = rows::known(rows, &Named::Value(series.clone()))? {
+            open.insert(known.number, (series.clone(), Buckets::default(), BTreeSet::new()));
+        }
+    }
+    let ticks = rows::ticks(rows, ticks_of(window), TICKS_READ_MAX)?;
+    let first_tick = ticks.iter().map(|(tick, _)| i64::from(*tick) * TICK_SECS).min();
+    let numbers = open.keys().copied().collect();
+    for block in window.blocks(resolution.block_secs()) {
+        let start = i64::from(block) * resolution.block_secs();
+        for (number, slots) in rows::blocks(rows, resolution, block, &numbers)? {
+            let Some((_, buckets, packed)) = open.get_mut(&number) else { continue };
             for (at, slot) in slots.into_iter().enumerate() {
                 let at = start + at as i64 * step;
-                if let Some(slot) = slot.filter(|_| window.holds(at, step)) {
-                    buckets.add(window.bucket_of(at), slot);
+                let Some(slot) = slot.filter(|_| window.holds(at, step)) else { continue };
+                buckets.add(window.bucket_of(at), slot);
+                if first_tick.is_some_and(|first| at + step > first) {
                     packed.insert(at);
                 }
             }
         }
-        open.insert(known.number, (series.clone(), buckets, packed));
     }
-    for (tick, values) in rows::ticks(rows, ticks_of(window), TICKS_READ_MAX)? {
+    for (tick, values) in ticks {
         let at = i64::from(tick) * TICK_SECS;
         let step_start = at.div_euclid(step) * step;
         if !window.holds(step_start, step) {
@@ -105,9 +113,6 @@ fn ticks_of(window: &Window) -> std::ops::Range<u32> {
     tick_of(Time(step(window.from) * step_ms))..tick_of(Time(end.saturating_mul(step_ms)))
 }
 
-/// Histograms by first second of their bucket.
-pub type TimesByBucket = BTreeMap<i64, Latency>;
-
 /// How long runs of these names took, in the buckets of a window. Percentiles are told by the merged
 /// histograms (7.28).
 pub fn times(
@@ -120,21 +125,23 @@ pub fn times(
     let mut found: BTreeMap<String, TimesByBucket> = BTreeMap::new();
     found.extend(names.iter().map(|name| (name.clone(), TimesByBucket::new())));
     let numbers = numbers_of(rows, scope, names)?;
-    let mut add = |name: &String, at: i64, latency: &Latency| {
-        let buckets = found.entry(name.clone()).or_default();
-        buckets.entry(window.bucket_of(at)).or_default().merge(latency);
-    };
-    for (number, name) in &numbers {
-        for (block, at) in blocks_of_times(&window) {
-            for (step, latency) in rows::times_block(rows, window.resolution, block, *number)? {
-                if let Some(at) = at(step) {
-                    add(name, at, &latency);
+    let mut newest = unpacked(rows, &window, &numbers)?;
+    let mut gatherer = times::Gatherer::default();
+    for (number, name) in numbers {
+        for block in window.blocks(window.tier().block_secs()) {
+            for tier in window.coarser_tier(block).into_iter().chain([window.tier()]) {
+                let bucket_of =
+                    |step| Some(window.bucket_of(start_of(&window, tier, block, step)?));
+                // What was packed before there were coarser rows has none.
+                if gatherer.add(rows, (tier, block, number), &bucket_of)? {
+                    break;
                 }
             }
         }
-    }
-    for (at, number, latency) in unpacked(rows, &window, &numbers)? {
-        add(&numbers[&number], at, &latency);
+        for (at, latency) in newest.remove(&number).unwrap_or_default() {
+            gatherer.gathering.add(window.bucket_of(at), &latency);
+        }
+        found.insert(name, gatherer.gathering.take());
     }
     Ok(found)
 }
@@ -150,14 +157,17 @@ pub fn runs(
     let numbers = numbers_of(rows, scope, names)?;
     let mut found: BTreeMap<u32, u64> = BTreeMap::new();
     for number in numbers.keys() {
-        for (block, at) in blocks_of_times(&window) {
-            let steps = rows::runs_block(rows, window.resolution, block, *number)?;
-            let within = steps.iter().filter(|(step, _)| at(*step).is_some());
+        let tier = window.tier();
+        for block in window.blocks(tier.block_secs()) {
+            let steps = times::runs(rows, tier, block, *number)?;
+            let start = |(step, _): &&(u32, u64)| start_of(&window, tier, block, *step);
+            let within = steps.iter().filter(|step| start(step).is_some());
             *found.entry(*number).or_default() += within.map(|(_, count)| count).sum::<u64>();
         }
     }
-    for (_, number, latency) in unpacked(rows, &window, &numbers)? {
-        *found.entry(number).or_default() += latency.run.count();
+    for (number, newest) in unpacked(rows, &window, &numbers)? {
+        let count: u64 = newest.iter().map(|(_, latency)| latency.run.count()).sum();
+        *found.entry(number).or_default() += count;
     }
     let told = found.into_iter().filter(|(_, count)| *count > 0);
     Ok(told.map(|(number, count)| (numbers[&number].clone(), count)).collect())
@@ -178,36 +188,30 @@ fn numbers_of(
     Ok(numbers)
 }
 
-/// Rows of a window, each with what tells when a step of it began: `None` outside of the window.
-fn blocks_of_times(window: &Window) -> impl Iterator<Item = (u32, impl Fn(u32) -> Option<i64>)> {
-    let step_secs = window.resolution.step_secs();
-    let block_secs = rows::times_block_secs(window.resolution);
-    window.blocks(block_secs).map(move |block| {
-        let at = move |step: u32| {
-            let at = i64::from(block) * block_secs + i64::from(step) * step_secs;
-            window.holds(at, step_secs).then_some(at)
-        };
-        (block, at)
-    })
+/// When a step of a row began, in seconds; `None` when it is outside of the window.
+fn start_of(window: &Window, tier: Tier, block: u32, step: u32) -> Option<i64> {
+    let at = i64::from(block) * tier.block_secs() + i64::from(step) * tier.step_secs();
+    window.holds(at, tier.step_secs()).then_some(at)
 }
 
-/// Lengths of time of a window that stand in ticks still, by second and number of the series.
+/// Lengths of time of a window that stand in ticks still, each with its second, by number of the series.
 fn unpacked(
     rows: &dyn Rows,
     window: &Window,
     numbers: &BTreeMap<u32, String>,
-) -> Result<Vec<(i64, u32, Latency)>, Fault> {
+) -> Result<BTreeMap<u32, Vec<(i64, Latency)>>, Fault> {
     let (state, step) = (rows::state(rows)?, window.resolution.step_secs());
-    let mut found = Vec::new();
+    let mut found: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     let wanted = |number| numbers.contains_key(&number);
-    for (tick, times) in rows::times(rows, ticks_of(window), TICKS_READ_MAX, &wanted)? {
+    for (tick, newest) in times::ticks(rows, ticks_of(window), TICKS_READ_MAX, &wanted)? {
         let at = i64::from(tick) * TICK_SECS;
         if window.holds(at.div_euclid(step) * step, step) {
             // Up to this one the hour is packed.
             let is_packed =
                 |number| state.hour == tick / HOUR_TICKS as u32 && number <= state.after;
-            let left = times.into_iter().filter(|(number, _)| !is_packed(*number));
-            found.extend(left.map(|(number, latency)| (at, number, latency)));
+            for (number, latency) in newest.into_iter().filter(|(number, _)| !is_packed(*number)) {
+                found.entry(number).or_default().push((at, latency));
+            }
         }
     }
     Ok(found)

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::time::{Span, Time};
 use crate::model::history::{
-    DAY_SECS, HOUR_SECS, HOUR_TICKS, Latency, Resolution, Slot, TICK_SECS,
+    DAY_SECS, Gathering, HOUR_SECS, HOUR_TICKS, Latency, Resolution, Slot, TICK_SECS, Tier,
 };
 use crate::store::fault::{Fault, Stop};
-use crate::store::kinds::history::{self as rows, Times, Values};
+use crate::store::kinds::history::{self as rows, Values};
+use crate::store::kinds::times::{self, Times};
 use crate::store::tx::Tx;
 
 use super::SERIES_AT_ONCE;
@@ -31,7 +32,7 @@ pub fn pack(tx: &mut Tx<'_>) -> Result<bool, Stop> {
     let after = if begun.is_some() { state.after } else { 0 };
     let range = hour * TICKS..(hour + 1) * TICKS;
     let ticks = rows::ticks(tx, range.clone(), HOUR_TICKS)?;
-    let times = rows::times(tx, range.clone(), HOUR_TICKS, &|number| number > after)?;
+    let times = times::ticks(tx, range.clone(), HOUR_TICKS, &|number| number > after)?;
     let (slice, more) = next_series(&ticks, &times, after);
     for (number, ticks) in values_of(&ticks, &slice) {
         pack_values(tx, hour, number, &ticks)?;
@@ -143,13 +144,24 @@ fn pack_times(
     steps: &BTreeMap<u32, Latency>,
 ) -> Result<(), Fault> {
     let (day, within) = place_of(hour);
-    let mut fine = rows::times_block(tx, Resolution::Fine, hour, series)?;
-    let mut coarse = rows::times_block(tx, Resolution::Coarse, day, series)?;
+    let mut fine = times::block(tx, Tier::FiveMinutes, hour, series)?;
+    let mut hours = times::block(tx, Tier::Hour, day, series)?;
     for (step, latency) in steps {
         fine.entry(*step).or_default().merge(latency);
-        coarse.entry(within as u32).or_default().merge(latency);
+        hours.entry(within as u32).or_default().merge(latency);
     }
-    rows::put_times_block(tx, Resolution::Fine, hour, series, &fine);
-    rows::put_times_block(tx, Resolution::Coarse, day, series, &coarse);
+    times::put_block(tx, Tier::FiveMinutes, hour, series, &fine);
+    times::put_block(tx, Tier::Hour, day, series, &hours);
+    times::put_block(tx, Tier::FourHours, day, series, &four_hours_of(&hours));
     Ok(())
+}
+
+/// Made of all hours each time: a day may have begun before there was such a row.
+fn four_hours_of(hours: &BTreeMap<u32, Latency>) -> BTreeMap<u32, Latency> {
+    let hours_each = (Tier::FourHours.step_secs() / Tier::Hour.step_secs()) as u32;
+    let mut gathering = Gathering::default();
+    for (hour, latency) in hours {
+        gathering.add(i64::from(hour / hours_each), latency);
+    }
+    gathering.take().into_iter().map(|(step, latency)| (step as u32, latency)).collect()
 }

@@ -8,10 +8,10 @@ use super::pack::pack;
 use super::tick::{Ticked, Times, write};
 use crate::base::time::{Span, Time};
 use crate::ledger::testing::World;
-use crate::model::history::{Latency, Scope, Window};
+use crate::model::history::{Latency, Scope, Tier, TimesByBucket, Window};
 use crate::model::sample::{Metric, Sample, Series};
 use crate::store::key::Key;
-use crate::store::kinds::history as rows;
+use crate::store::kinds::{history as rows, remove_some};
 use crate::store::rows::{Span as Keys, collect, collect_keys};
 use crate::store::tables::Table;
 
@@ -193,6 +193,54 @@ fn s28_percentiles_of_a_window_are_those_of_its_runs() {
     assert_eq!(runs(window(40 * 3_600, 41 * 3_600, world.now)), BTreeMap::new());
     assert!((merged.run.quantile_ms(0.5) - 9_000.0).abs() < 150.0);
     assert_eq!(merged.run.quantile_ms(0.1), 10.0);
+}
+
+/// Long windows read whole days in steps of four hours; they tell what its hours tell, whether they cut
+/// days or not, and of days that were packed before there were such steps.
+#[test]
+fn s28_four_hours_tell_what_their_hours_tell() {
+    let mut world = world();
+    for hour in 0..40 * 24_u64 {
+        // Some hours are idle.
+        if hour % 7 != 3 {
+            tick(&mut world, &[], times(&[("resize", &[hour, hour * 3, 20])]));
+        }
+        world.advance(Span::from_hours(1));
+        pack_all(&mut world);
+    }
+    let names = ["resize".to_owned()];
+    let ask = |world: &World, window: &Window| {
+        let mut found = world.ask(|rows| ask::times(rows, Scope::Task, &names, window)).unwrap();
+        found.remove("resize").unwrap()
+    };
+    let check = |world: &World, from: i64, to: i64| {
+        let whole = window(from, to, world.now);
+        assert_eq!(whole.bucket_secs % Tier::FourHours.step_secs(), 0);
+        // The same hours, bucket by bucket, each asked for by itself.
+        let mut expected = TimesByBucket::new();
+        for hour in from.div_euclid(3_600)..(to + 3_599).div_euclid(3_600) {
+            let told = ask(world, &window(hour * 3_600, (hour + 1) * 3_600, world.now));
+            let at = START.0 / 1_000 + hour * 3_600;
+            for latency in told.values() {
+                expected.entry(whole.bucket_of(at)).or_default().merge(latency);
+            }
+        }
+        assert!(expected.len() > 100);
+        assert_eq!(ask(world, &whole), expected, "{from} to {to}");
+    };
+    let day = 86_400;
+    let windows =
+        [(10 * day, 40 * day), (10 * day + 5_000, 39 * day + 40_000), (9 * day, 36 * day)];
+    for (from, to) in windows {
+        check(&world, from, to);
+    }
+    let prefix = Keys::prefix(&Key::new(Table::TimesFourHours));
+    let keys = world.ask(|rows| collect_keys(rows, &prefix, usize::MAX)).unwrap();
+    assert_eq!(keys.len(), 40);
+    world.act(|tx| Ok(remove_some(tx, &prefix, 20)?)).unwrap();
+    for (from, to) in windows {
+        check(&world, from, to);
+    }
 }
 
 /// Rows with many buckets are squeezed, and tell the same.

@@ -6,6 +6,7 @@ use crate::model::history::{Latency, Scope, tick_of};
 use crate::model::sample::Sample;
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::history::{self as rows, Known, Named, State};
+use crate::store::kinds::times;
 use crate::store::tx::Tx;
 
 use super::{KNOWN_MAX, VALUES_MAX};
@@ -54,7 +55,7 @@ pub fn write(tx: &mut Tx<'_>, sample: &Sample, times: Times) -> Result<Ticked, S
     }
     if !numbered.is_empty() {
         let open = if closed { (before.hour + 1) * HOUR_TICKS as u32 } else { tick };
-        rows::add_times(tx, open, numbered)?;
+        times::add(tx, open, numbered)?;
     }
     if state != before {
         rows::put_state(tx, &state);

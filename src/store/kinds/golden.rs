@@ -32,6 +32,7 @@ use crate::model::delivery::{
     Attempt, DeadLetter, Lane, Line, OutboxRow, Pause, PauseScope, Purpose, RowState, Timer,
 };
 use crate::model::endpoint::Endpoint;
+use crate::model::history::Tier;
 use crate::model::outcome::Hook;
 use crate::model::retry::RetryPolicy;
 use crate::model::run::{Mirror, Run, RunError, Status};
@@ -45,7 +46,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-i";
+const NEWEST: &str = "format-1-j";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -61,6 +62,8 @@ const SCHEDULES_SINCE: &str = "format-1-f";
 const MONITOR_SINCE: &str = "format-1-g";
 /// The first file in which a run has all of the trace context of its caller.
 const TRACE_SINCE: &str = "format-1-h";
+/// The file with lengths of time of four hours, which earlier ones lack.
+const FOUR_HOURS_SINCE: &str = "format-1-j";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -349,6 +352,9 @@ fn golden_rows_of_every_age_are_readable() {
         }
         if path.file_name().unwrap() >= TRACE_SINCE {
             trace::check(&memory);
+        }
+        if path.file_name().unwrap() >= FOUR_HOURS_SINCE {
+            history::check_times(&memory, Tier::FourHours);
         }
         ages += 1;
     }

@@ -1,11 +1,11 @@
 //! History: one row a tick with every value, packed by series once its hour is over.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use bincode::{Decode, Encode};
 
-use crate::model::histogram::{Histogram, Parts};
-use crate::model::history::{Latency, Resolution, Scope, Slot};
+use crate::model::history::{Resolution, Scope, Slot};
 use crate::model::sample::{Metric, Series};
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
@@ -25,11 +25,6 @@ pub enum Named {
 /// The numbers on disk of the two kinds.
 const VALUE: u8 = 1;
 const TIMES: u8 = 2;
-
-/// A row is squeezed once an hour and may be read often.
-const ZSTD_LEVEL: i32 = 3;
-/// Of a row that is read: 24 hours of two histograms with every bucket are far less.
-const TIMES_BYTES_MAX: u32 = 1 << 20;
 
 /// What is known of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,109 +46,12 @@ impl Record for SeriesRow {
 
 /// What all packed rows are: bytes of `pack`.
 #[derive(Encode, Decode)]
-struct PackedRow {
-    bytes: Vec<u8>,
+pub(super) struct PackedRow {
+    pub bytes: Vec<u8>,
 }
 
 impl Record for PackedRow {
     const KIND: &'static str = "packed history";
-}
-
-/// Histograms of a series: counts that can be read by themselves, and their buckets. Neighbours are much
-/// alike, so buckets are squeezed by zstd where that helps.
-#[derive(Encode, Decode)]
-struct TimesRow {
-    head: Vec<u8>,
-    buckets: Vec<u8>,
-    /// How many bytes the buckets were; 0 when they are not squeezed.
-    squeezed_from: u32,
-}
-
-impl Record for TimesRow {
-    const KIND: &'static str = "lengths of time";
-    const MINOR: u8 = 1;
-
-    fn upgrade(major: u8, minor: u8, body: &[u8]) -> Option<Result<TimesRow, Fault>> {
-        ((major, minor) == (1, 0)).then(|| {
-            let (PackedRow { bytes }, _) = codec::decode_body(TimesRow::KIND, body)?;
-            let times = read_times(&bytes, &|_| true).ok_or_else(|| damaged("times"))?;
-            Ok(TimesRow::of(times.iter().map(|(step, latency)| (step, latency))))
-        })
-    }
-}
-
-impl TimesRow {
-    fn of<'l>(steps: impl Iterator<Item = (&'l u32, &'l Latency)>) -> TimesRow {
-        let (mut head, mut buckets, mut last) = (Vec::new(), Vec::new(), 0);
-        for (step, latency) in steps {
-            put_number(&mut head, u64::from(step - last));
-            last = *step;
-            for histogram in [&latency.wait, &latency.run] {
-                put_number(&mut head, histogram.buckets().len() as u64);
-                if !histogram.is_empty() {
-                    put_number(&mut head, histogram.count());
-                    put_sums(&mut head, histogram);
-                    put_buckets(&mut buckets, histogram);
-                }
-            }
-        }
-        TimesRow { head, buckets, squeezed_from: 0 }
-    }
-
-    fn squeezed(self) -> TimesRow {
-        let squeezed = zstd::bulk::compress(&self.buckets, ZSTD_LEVEL).ok();
-        match squeezed.filter(|squeezed| squeezed.len() < self.buckets.len()) {
-            Some(buckets) => {
-                let from = u32::try_from(self.buckets.len());
-                let squeezed_from = from.expect("a day of histograms is far below 4 GiB");
-                TimesRow { buckets, squeezed_from, ..self }
-            }
-            None => self,
-        }
-    }
-
-    fn read(self) -> Option<BTreeMap<u32, Latency>> {
-        let buckets = match self.squeezed_from {
-            0 => self.buckets,
-            bytes if bytes > TIMES_BYTES_MAX => return None,
-            bytes => zstd::bulk::decompress(&self.buckets, bytes as usize).ok()?,
-        };
-        let (mut head, mut buckets) = (Reader::new(&self.head), Reader::new(&buckets));
-        let (mut steps, mut last) = (BTreeMap::new(), 0_u32);
-        while !head.is_empty() {
-            last = last.checked_add(u32::try_from(head.number()?).ok()?)?;
-            let mut histogram = || {
-                let count = head.number()?;
-                if count == 0 {
-                    return Some(Histogram::default());
-                }
-                head.number()?;
-                let sums = read_sums(&mut head)?;
-                read_buckets(&mut buckets, count, sums)
-            };
-            steps.insert(last, Latency { wait: histogram()?, run: histogram()? });
-        }
-        buckets.is_empty().then_some(steps)
-    }
-
-    /// How many runs ended, by step.
-    fn runs(&self) -> Option<Vec<(u32, u64)>> {
-        let (mut head, mut runs, mut last) = (Reader::new(&self.head), Vec::new(), 0_u32);
-        while !head.is_empty() {
-            last = last.checked_add(u32::try_from(head.number()?).ok()?)?;
-            let mut count = || {
-                if head.number()? == 0 {
-                    return Some(0);
-                }
-                let count = head.number()?;
-                read_sums(&mut head)?;
-                Some(count)
-            };
-            count()?;
-            runs.push((last, count()?));
-        }
-        Some(runs)
-    }
 }
 
 #[derive(Encode, Decode)]
@@ -270,8 +168,6 @@ pub fn put_state(tx: &mut Tx<'_>, state: &State) {
 
 /// Values by number of their series, ascending.
 pub type Values = Vec<(u32, f64)>;
-/// Lengths of time by number of their series, ascending.
-pub type Times = Vec<(u32, Latency)>;
 
 pub fn put_tick(tx: &mut Tx<'_>, tick: u32, values: &Values) {
     let mut bytes = Vec::with_capacity(values.len() * 4);
@@ -297,7 +193,7 @@ pub fn first_ticks(rows: &dyn Rows) -> Result<[Option<u32>; 2], Fault> {
     Ok([first(Table::HistoryTick)?, first(Table::HistoryTimes)?])
 }
 
-fn between(table: Table, ticks: &std::ops::Range<u32>) -> Span {
+pub(super) fn between(table: Table, ticks: &std::ops::Range<u32>) -> Span {
     let key = Key::new(table);
     Span::prefix(&key).from(&key.clone().u32(ticks.start)).before(&key.u32(ticks.end))
 }
@@ -328,42 +224,6 @@ fn read_values(bytes: &[u8]) -> Option<Values> {
     Some(values)
 }
 
-/// Adds lengths of time to those of a tick.
-pub fn add_times(tx: &mut Tx<'_>, tick: u32, times: Times) -> Result<(), Fault> {
-    let key = Key::new(Table::HistoryTimes).u32(tick);
-    let mut all: BTreeMap<u32, Latency> = match load::<PackedRow>(tx, &key)? {
-        Some(row) => {
-            let times = read_times(&row.bytes, &|_| true).ok_or_else(|| damaged("times"))?;
-            times.into_iter().collect()
-        }
-        None => BTreeMap::new(),
-    };
-    for (number, latency) in times {
-        all.entry(number).or_default().merge(&latency);
-    }
-    tx.put(key, &PackedRow { bytes: pack_times(all.iter()) });
-    Ok(())
-}
-
-/// Lengths of time of a range of ticks, at most `limit`, the newest of them, and of the series that are
-/// wanted.
-pub fn times(
-    rows: &dyn Rows,
-    range: std::ops::Range<u32>,
-    limit: usize,
-    wanted: &dyn Fn(u32) -> bool,
-) -> Result<Vec<(u32, Times)>, Fault> {
-    let span = between(Table::HistoryTimes, &range).newest_first();
-    collect(rows, &span, limit)?
-        .iter()
-        .map(|(key, value)| {
-            let row: PackedRow = codec::decode(value)?;
-            let times = read_times(&row.bytes, wanted).ok_or_else(|| damaged("times"))?;
-            Ok((KeyReader::new(key).u32()?, times))
-        })
-        .collect()
-}
-
 /// Removes the ticks of an hour that is packed.
 pub fn remove_ticks(tx: &mut Tx<'_>, range: std::ops::Range<u32>) -> Result<(), Fault> {
     for table in [Table::HistoryTick, Table::HistoryTimes] {
@@ -372,100 +232,23 @@ pub fn remove_ticks(tx: &mut Tx<'_>, range: std::ops::Range<u32>) -> Result<(), 
     Ok(())
 }
 
-fn pack_times<'l>(all: impl Iterator<Item = (&'l u32, &'l Latency)>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut last = 0;
-    for (number, latency) in all {
-        put_number(&mut bytes, u64::from(number - last));
-        put_histogram(&mut bytes, &latency.wait);
-        put_histogram(&mut bytes, &latency.run);
-        last = *number;
-    }
-    bytes
-}
+/// What is known of each step of a block.
+pub type Slots = Vec<Option<Slot>>;
 
-fn read_times(bytes: &[u8], wanted: &dyn Fn(u32) -> bool) -> Option<Times> {
-    let (mut reader, mut times, mut last) = (Reader::new(bytes), Vec::new(), 0_u32);
-    while !reader.is_empty() {
-        last = last.checked_add(u32::try_from(reader.number()?).ok()?)?;
-        if wanted(last) {
-            let wait = read_histogram(&mut reader)?;
-            times.push((last, Latency { wait, run: read_histogram(&mut reader)? }));
-        } else {
-            skip_histogram(&mut reader)?;
-            skip_histogram(&mut reader)?;
-        }
-    }
-    Some(times)
-}
+/// Rows that are passed over for each that is wanted, rather than to look for each by itself.
+const PASSED_MAX: usize = 4;
 
-fn put_histogram(bytes: &mut Vec<u8>, histogram: &Histogram) {
-    put_number(bytes, histogram.buckets().len() as u64);
-    if !histogram.is_empty() {
-        put_sums(bytes, histogram);
-        put_buckets(bytes, histogram);
-    }
-}
-
-fn put_sums(bytes: &mut Vec<u8>, histogram: &Histogram) {
-    for number in [histogram.sum_ms(), histogram.min_ms(), histogram.max_ms()] {
-        put_number(bytes, number);
-    }
-}
-
-fn put_buckets(bytes: &mut Vec<u8>, histogram: &Histogram) {
-    let mut last = 0;
-    for (bucket, count) in histogram.buckets() {
-        put_number(bytes, u64::from(bucket - last));
-        put_number(bytes, *count);
-        last = *bucket;
-    }
-}
-
-fn read_histogram(reader: &mut Reader<'_>) -> Option<Histogram> {
-    match reader.number()? {
-        0 => Some(Histogram::default()),
-        count => {
-            let sums = read_sums(reader)?;
-            read_buckets(reader, count, sums)
-        }
-    }
-}
-
-fn skip_histogram(reader: &mut Reader<'_>) -> Option<()> {
-    let count = reader.number()?;
-    let numbers = if count == 0 { 0 } else { count.checked_mul(2)?.checked_add(3)? };
-    (0..numbers).try_for_each(|_| reader.number().map(drop))
-}
-
-/// Sum, least and most.
-fn read_sums(reader: &mut Reader<'_>) -> Option<[u64; 3]> {
-    Some([reader.number()?, reader.number()?, reader.number()?])
-}
-
-fn read_buckets(reader: &mut Reader<'_>, count: u64, sums: [u64; 3]) -> Option<Histogram> {
-    // Each takes a byte or more of each number: no count makes room for what is not there.
-    let room = usize::try_from(count).ok()?.min(reader.left());
-    let (mut buckets, mut last) = (Vec::with_capacity(room), 0_u16);
-    for _ in 0..count {
-        let gap = u16::try_from(reader.number()?).ok()?;
-        if gap == 0 && !buckets.is_empty() {
-            return None;
-        }
-        last = last.checked_add(gap)?;
-        buckets.push((last, reader.number()?));
-    }
-    let [sum_ms, min_ms, max_ms] = sums;
-    Some(Histogram::from_parts(Parts { buckets, sum_ms, min_ms, max_ms }))
-}
-
-fn block_key(resolution: Resolution, block: u32, series: u32) -> Key {
+fn of_block(resolution: Resolution, block: u32) -> Key {
     let table = match resolution {
         Resolution::Raw => Table::HistoryRaw,
         Resolution::Fine => Table::HistoryFine,
         Resolution::Coarse => Table::HistoryCoarse,
     };
-    Key::new(table).u32(block).u32(series)
+    Key::new(table).u32(block)
+}
+
+fn block_key(resolution: Resolution, block: u32, series: u32) -> Key {
+    of_block(resolution, block).u32(series)
 }
 
 /// Steps of a block: an hour of ticks, or a day. What is not there is all gaps.
@@ -474,12 +257,48 @@ pub fn block(
     resolution: Resolution,
     block: u32,
     series: u32,
-) -> Result<Vec<Option<Slot>>, Fault> {
-    let steps = resolution.block_steps();
-    let Some(row) = load::<PackedRow>(rows, &block_key(resolution, block, series))? else {
-        return Ok(vec![None; steps]);
-    };
-    let mut reader = Reader::new(&row.bytes);
+) -> Result<Slots, Fault> {
+    match rows.get(block_key(resolution, block, series).bytes())? {
+        Some(row) => read_block(resolution, &row),
+        None => Ok(vec![None; resolution.block_steps()]),
+    }
+}
+
+/// The same of several series; those without the block are absent. Rows of one block stand beside each
+/// other: unless few of those between are wanted, one look finds them all.
+pub fn blocks(
+    rows: &dyn Rows,
+    resolution: Resolution,
+    block: u32,
+    wanted: &BTreeSet<u32>,
+) -> Result<Vec<(u32, Slots)>, Fault> {
+    let mut found = Vec::new();
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(found) };
+    if (last - first) as usize / PASSED_MAX >= wanted.len() {
+        for series in wanted {
+            if let Some(row) = rows.get(block_key(resolution, block, *series).bytes())? {
+                found.push((*series, read_block(resolution, &row)?));
+            }
+        }
+        return Ok(found);
+    }
+    let (first, behind) =
+        (block_key(resolution, block, *first), block_key(resolution, block, *last));
+    let span = Span::prefix(&of_block(resolution, block)).from(&first).before(&behind.u8(0));
+    rows.scan(&span, &mut |key, row| {
+        let mut key = KeyReader::new(key);
+        let (_, series) = (key.u32()?, key.u32()?);
+        if wanted.contains(&series) {
+            found.push((series, read_block(resolution, row)?));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+fn read_block(resolution: Resolution, row: &[u8]) -> Result<Slots, Fault> {
+    let row: PackedRow = codec::decode(row)?;
+    let (steps, mut reader) = (resolution.block_steps(), Reader::new(&row.bytes));
     let mut column = || reader.column(steps).ok_or_else(|| damaged("block"));
     let means = column()?;
     if resolution == Resolution::Raw {
@@ -511,65 +330,19 @@ pub fn put_block(
     tx.put(block_key(resolution, block, series), &PackedRow { bytes });
 }
 
-fn times_table(resolution: Resolution) -> Table {
-    if resolution == Resolution::Coarse { Table::TimesCoarse } else { Table::TimesFine }
-}
-
-/// Seconds that a row of lengths of time spans.
-pub fn times_block_secs(resolution: Resolution) -> i64 {
-    match resolution {
-        Resolution::Coarse => crate::model::history::DAY_SECS,
-        Resolution::Raw | Resolution::Fine => crate::model::history::HOUR_SECS,
-    }
-}
-
-/// Histograms of a row, by step.
-pub fn times_block(
-    rows: &dyn Rows,
-    resolution: Resolution,
-    block: u32,
-    series: u32,
-) -> Result<BTreeMap<u32, Latency>, Fault> {
-    let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    let Some(row) = load::<TimesRow>(rows, &key)? else { return Ok(BTreeMap::new()) };
-    row.read().ok_or_else(|| damaged("times"))
-}
-
-/// How many runs ended, by step.
-pub fn runs_block(
-    rows: &dyn Rows,
-    resolution: Resolution,
-    block: u32,
-    series: u32,
-) -> Result<Vec<(u32, u64)>, Fault> {
-    let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    let Some(row) = load::<TimesRow>(rows, &key)? else { return Ok(Vec::new()) };
-    row.runs().ok_or_else(|| damaged("times"))
-}
-
-pub fn put_times_block(
-    tx: &mut Tx<'_>,
-    resolution: Resolution,
-    block: u32,
-    series: u32,
-    steps: &BTreeMap<u32, Latency>,
-) {
-    let key = Key::new(times_table(resolution)).u32(block).u32(series);
-    tx.put(key, &TimesRow::of(steps.iter()).squeezed());
-}
-
 /// Everything that is older than this hour or this day, one span a table.
-pub fn older_than(hour: u32, day: u32) -> [Span; 5] {
+pub fn older_than(hour: u32, day: u32) -> [Span; 6] {
     [
         (Table::HistoryRaw, hour),
         (Table::HistoryFine, day),
         (Table::HistoryCoarse, day),
         (Table::TimesFine, hour),
         (Table::TimesCoarse, day),
+        (Table::TimesFourHours, day),
     ]
     .map(|(table, before)| between(table, &(0..before)))
 }
 
-fn damaged(what: &str) -> Fault {
+pub(super) fn damaged(what: &str) -> Fault {
     Fault::Corrupt(format!("a {what} of history cannot be read"))
 }

@@ -35,6 +35,7 @@ pub mod shard;
 pub mod sharded;
 pub mod silence;
 pub mod task;
+pub mod times;
 pub mod worker;
 
 #[cfg(test)]

@@ -312,8 +312,7 @@ fn latencies(
     let mut panels = Vec::new();
     for (index, task) in tasks.iter().enumerate() {
         let times = &found[task];
-        let mut all = Latency::default();
-        times.values().for_each(|latency| all.merge(latency));
+        let all = Latency::total(times.values());
         let percentiles = |part: fn(&Latency) -> &Histogram| -> Vec<Line> {
             [("p50", 0.5, Tone::Green), ("p95", 0.95, Tone::Yellow), ("p99", 0.99, Tone::Red)]
                 .into_iter()

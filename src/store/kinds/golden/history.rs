@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::history::{Latency, Resolution, Scope, Slot};
+use crate::model::history::{Latency, Resolution, Scope, Slot, Tier};
 use crate::model::sample::{Metric, Series};
 use crate::store::kinds::history::{self as rows, Known, Named, State};
+use crate::store::kinds::times;
 use crate::store::rows::Rows;
 use crate::store::tx::Tx;
 
@@ -34,26 +35,27 @@ fn slots(resolution: Resolution) -> Vec<Option<Slot>> {
 const RESOLUTIONS: [Resolution; 3] = [Resolution::Raw, Resolution::Fine, Resolution::Coarse];
 
 pub fn write(tx: &mut Tx<'_>) {
-    let [values, times] = named();
+    let [values, lengths] = named();
     rows::put_known(tx, &values, Known { number: 5, seen_day: 19_675 });
-    rows::put_known(tx, &times, Known { number: 6, seen_day: 19_676 });
+    rows::put_known(tx, &lengths, Known { number: 6, seen_day: 19_676 });
     rows::put_state(tx, &State { next_number: 7, known: 2, hour: 472_222, after: 5 });
     rows::put_tick(tx, 56_666_666, &vec![(5, 3.0), (300, 0.25), (301, -1e9)]);
-    rows::add_times(tx, 56_666_666, vec![(6, latency())]).unwrap();
+    times::add(tx, 56_666_666, vec![(6, latency())]).unwrap();
     for resolution in RESOLUTIONS {
         rows::put_block(tx, resolution, 19_675, 5, &slots(resolution));
-        let steps = BTreeMap::from([(3, latency())]);
-        rows::put_times_block(tx, resolution, 19_675, 6, &steps);
+    }
+    for tier in [Tier::FiveMinutes, Tier::Hour, Tier::FourHours] {
+        times::put_block(tx, tier, 19_675, 6, &BTreeMap::from([(3, latency())]));
     }
 }
 
 pub fn check(rows: &dyn Rows) {
-    let [values, times] = named();
+    let [values, lengths] = named();
     assert_eq!(
         rows::list(rows, None, 9).unwrap(),
         [
             (values, Known { number: 5, seen_day: 19_675 }),
-            (times, Known { number: 6, seen_day: 19_676 }),
+            (lengths, Known { number: 6, seen_day: 19_676 }),
         ]
     );
     let state = State { next_number: 7, known: 2, hour: 472_222, after: 5 };
@@ -61,13 +63,18 @@ pub fn check(rows: &dyn Rows) {
     let range = 56_666_666..56_666_667;
     let ticks = vec![(56_666_666, vec![(5, 3.0), (300, 0.25), (301, -1e9)])];
     assert_eq!(rows::ticks(rows, range.clone(), 9).unwrap(), ticks);
-    let times = vec![(56_666_666, vec![(6, latency())])];
-    assert_eq!(rows::times(rows, range, 9, &|_| true).unwrap(), times);
+    let lengths = vec![(56_666_666, vec![(6, latency())])];
+    assert_eq!(times::ticks(rows, range, 9, &|_| true).unwrap(), lengths);
     for resolution in RESOLUTIONS {
         let found = rows::block(rows, resolution, 19_675, 5).unwrap();
         assert_eq!(found, slots(resolution));
-        let steps = BTreeMap::from([(3, latency())]);
-        assert_eq!(rows::times_block(rows, resolution, 19_675, 6).unwrap(), steps);
-        assert_eq!(rows::runs_block(rows, resolution, 19_675, 6).unwrap(), [(3, 6)]);
     }
+    check_times(rows, Tier::FiveMinutes);
+    check_times(rows, Tier::Hour);
+}
+
+pub fn check_times(rows: &dyn Rows, tier: Tier) {
+    let steps = times::block(rows, tier, 19_675, 6).unwrap();
+    assert_eq!(steps, BTreeMap::from([(3, latency())]));
+    assert_eq!(times::runs(rows, tier, 19_675, 6).unwrap(), [(3, 6)]);
 }
