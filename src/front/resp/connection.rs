@@ -131,6 +131,10 @@ struct Group {
 
 impl Connection {
     async fn run(&mut self) -> Result<(), End> {
+        tokio::select! {
+            () = self.door.opens() => {}
+            () = self.stop.cancelled() => {}
+        }
         while !self.session.closing {
             let answered = self.turn().await?;
             self.flush().await?;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::SetOnce;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::frame::Limits;
@@ -26,6 +28,9 @@ pub struct Settings {
     /// How long a request may take to arrive, from its first byte, and the proof of a client where
     /// one is wanted, from its opening.
     pub request_timeout: Duration,
+    /// How long the first request of a connection may wait for the store to open. Most clients take
+    /// what they hear then for an error.
+    pub opening_wait: Duration,
     /// How often a reader that waits is looked at again: its token may have been revoked since.
     pub proof_every: Duration,
     /// How long a client may take nothing of its replies.
@@ -43,6 +48,7 @@ impl Default for Settings {
             connections_max: 10_000,
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
+            opening_wait: Duration::from_secs(2),
             proof_every: Duration::from_secs(5),
             write_stall_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
@@ -53,7 +59,7 @@ impl Default for Settings {
 
 /// Shared by all connections.
 pub struct Door {
-    appliance: OnceLock<Appliance>,
+    appliance: SetOnce<Appliance>,
     clock: Arc<dyn Clock>,
     pub settings: Settings,
     pub started_at: Time,
@@ -74,7 +80,7 @@ impl Door {
         let now = clock.now();
         Door {
             started_at: now,
-            appliance: OnceLock::new(),
+            appliance: SetOnce::new(),
             clock,
             settings,
             run_id,
@@ -97,6 +103,14 @@ impl Door {
     /// `None` while the store is being opened.
     pub fn appliance(&self) -> Option<&Appliance> {
         self.appliance.get()
+    }
+
+    /// Returns once the store is open, or was not for as long as a client may wait.
+    pub async fn opens(&self) {
+        if self.appliance().is_none() {
+            // What comes after is told to clients.
+            let _ = timeout(self.settings.opening_wait, self.appliance.wait()).await;
+        }
     }
 
     /// Whether clients have to say who they are.

@@ -209,15 +209,12 @@ impl Session {
         password: &[u8],
         door: &Door,
     ) -> Result<Option<(Arc<Who>, SecretHash)>, Reply> {
-        if !door.wants_proof() {
-            return match (is_default(user), door.appliance()) {
-                (true, _) => Ok(None),
-                (false, Some(_)) => Err(Reply::error(WRONG_PASSWORD)),
-                // Nobody knows yet: a wrong password would send the client away for good.
-                (false, None) => Err(super::door::loading()),
-            };
-        }
+        // Nobody knows yet whether it wants one: any other answer would send the client away for good,
+        // or keep it here without its proof.
         let Some(appliance) = door.appliance() else { return Err(super::door::loading()) };
+        if !door.wants_proof() {
+            return if is_default(user) { Ok(None) } else { Err(Reply::error(WRONG_PASSWORD)) };
+        }
         let token = String::from_utf8_lossy(password);
         let found = appliance.of_token(&token, &self.host());
         found.map(|who| Some((who, hash_of(&token)))).map_err(|refusal| match refusal.code {
@@ -228,7 +225,7 @@ impl Session {
 
     fn auth(&mut self, args: &[Bytes], door: &Door) -> Reply {
         let proven = match args {
-            [_] if !door.wants_proof() => {
+            [_] if door.appliance().is_some() && !door.wants_proof() => {
                 return Reply::error(
                     "ERR AUTH <password> called without any password configured for the default \
                      user. Are you sure your configuration is correct?",

@@ -143,9 +143,28 @@ async fn stop_cuts_who_does_not_end() {
     assert_eq!(door.connected(), 0);
 }
 
+/// Clients take an answer to their login for the last word.
+#[tokio::test]
+async fn first_requests_wait_for_the_store_to_open() {
+    let settings = Settings { opening_wait: Duration::from_secs(60), ..Settings::default() };
+    let world = closed(settings.clone()).await;
+    let mut client = world.client().await;
+    client.send([frame("AUTH default secret"), frame("PING")].concat()).await;
+    world.until(|| world.door.connected() == 1).await;
+    world.open();
+    assert_eq!((client.reply().await, client.reply().await), ("+OK|".into(), "+PONG|".into()));
+    world.stops().await;
+    // A stop does not wait for it.
+    let world = closed(settings).await;
+    let _client = world.client().await;
+    world.until(|| world.door.connected() == 1).await;
+    world.stops().await;
+}
+
 #[tokio::test]
 async fn clients_hear_that_the_store_opens() {
-    let world = closed(Settings::default()).await;
+    let settings = Settings { opening_wait: Duration::ZERO, ..Settings::default() };
+    let world = closed(settings).await;
     let mut client = world.client().await;
     let loading = "-LOADING tidegate is opening its store|";
     client
@@ -153,6 +172,10 @@ async fn clients_hear_that_the_store_opens() {
             ("CLIENT SETINFO LIB-NAME x", "+OK|"),
             ("SELECT 1", "+OK|"),
             ("PING", loading),
+            // Whether it wants a password stands in the store.
+            ("AUTH secret", loading),
+            ("AUTH default secret", loading),
+            ("HELLO 3 AUTH default secret", loading),
             ("GET k", loading),
             ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", loading),
             ("FLUSHALL", loading),
