@@ -1,6 +1,7 @@
 //! Floor 0: the words everyone uses. Knows nothing of ours.
 
 pub mod entropy;
+pub mod files;
 pub mod glob;
 pub mod hash;
 pub mod hidden;

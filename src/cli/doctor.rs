@@ -18,6 +18,7 @@ use super::beside::Place;
 use super::exit;
 use super::running::Running;
 use crate::appliance::backups::BackupSettings;
+use crate::base::files::open_files_max;
 use crate::base::time::{Clock, Stopwatch, SystemClock, Time};
 use crate::config::settings::Settings;
 use crate::store::backup::free_bytes;
@@ -87,8 +88,14 @@ impl Doctor {
             Err(failure) => return failure.tell(self.json),
         };
         let running = Running::of(&settings.data_dir);
-        let running = Some(running).filter(|running| running.get("/v1/status").is_ok());
-        let mut findings = vec![clock(SystemClock.now()), files()];
+        let status = running.get("/v1/status").ok();
+        let running = Some(running).filter(|_| status.is_some());
+        // The one that runs has a limit of its own, most often that of its unit.
+        let files_max = match &status {
+            Some(status) => status["open_files_max"].as_u64(),
+            None => open_files_max(),
+        };
+        let mut findings = vec![clock(SystemClock.now()), files(files_max)];
         findings.extend(environment(std::env::vars().map(|(name, _)| name)));
         findings.extend(directory(&settings.data_dir));
         findings.extend(doors(&settings, running.as_ref()));
@@ -118,9 +125,8 @@ fn clock(now: Time) -> Finding {
     }
 }
 
-fn files() -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    match limit {
+fn files(most: Option<u64>) -> Finding {
+    match most {
         Some(most) if most < FILES_MIN => {
             let said = format!("{most} open files at most: raise `LimitNOFILE` to 65536");
             finding("open files", Grade::Warn, said)
@@ -166,6 +172,10 @@ fn permissions(dir: &Path) -> Finding {
     if mode & 0o077 != 0 {
         let said = format!("`{}` has mode {mode:o}: others can look in; chmod 700", dir.display());
         finding("directory", Grade::Warn, said)
+    } else if mine == 0 && owner != 0 {
+        // What root makes there is handed over.
+        let said = format!("{}, of user {owner}", dir.display());
+        finding("directory", Grade::Ok, said)
     } else if owner != mine {
         let said = format!("`{}` belongs to user {owner}, this is user {mine}", dir.display());
         finding("directory", Grade::Warn, said)
@@ -322,6 +332,15 @@ mod tests {
     fn clock_of_another_age_is_bad() {
         assert_eq!(clock(Time::ZERO).grade, Grade::Bad);
         assert_eq!(clock(SystemClock.now()).grade, Grade::Ok);
+    }
+
+    #[test]
+    fn few_open_files_are_told() {
+        for (most, grade) in
+            [(Some(1_024), Grade::Warn), (Some(65_536), Grade::Ok), (None, Grade::Ok)]
+        {
+            assert_eq!(files(most).grade, grade, "{most:?}");
+        }
     }
 
     #[test]

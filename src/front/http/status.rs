@@ -43,6 +43,7 @@ pub async fn status(State(front): State<Front>, query: Query) -> Answer {
         "now": front.appliance.now(),
         "durability": front.about.durability,
         "read_only": overview.writer.read_only,
+        "open_files_max": crate::base::files::open_files_max(),
         "runs": runs,
         "rates": {
             "created_per_s": rates.created, "finished_per_s": rates.finished,
