@@ -18,10 +18,10 @@
 //!                    route and resp::needs every command; stream and tls carry both doors, accepting
 //!                    is what both do when no connection can be taken; shipped (manual and
 //!                    licences, for pages and verbs)
-//!        work        duties: dispatch (core decides, driver does, sender sends), monitor
-//!                    (looks at everything every few seconds, and keeps history), alerts (a look
-//!                    after each sample; slack, mail and webhook, each by itself), purge (rows
-//!                    nobody sees), fleet (who is alive, whose work is lost, tidying),
+//!        work        duties: dispatch (core decides, driver does, sender sends, clock
+//!                    sees it set back), monitor (looks at everything every few seconds, and
+//!                    keeps history), alerts (a look after each sample; slack, mail and webhook,
+//!                    each by itself), purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
 //!                    drain (empties the buffer), sweep (counts what waits there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
 //!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,
@@ -56,11 +56,13 @@
 //!                    counts), job (a bulk action), access (roles and what each may, tokens, users),
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
 //!                    moment), alert (rule, reading: what is breached, machine: who is told what,
-//!                    said and advice: in which words), history (windows and their buckets), setting
+//!                    said and advice: in which words), history (windows and their buckets), clock (its
+//!                    steps back), setting
 //!                    (one in effect), histogram (lengths of time that can be merged), trace (a
 //!                    caller's, passed on), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, human (as people read
-//!                    numbers), latest (how long things took lately), patterns, json, panics
+//!                    numbers), latest (how long things took lately), patterns, json, panics, files (how
+//!                    many may be open)
 //! ```
 //! A module imports from its own floor's lower neighbours and from below, never upward; `work` and
 //! `front` do not know each other, nor do `ledger` and `engine`. `tests/tidy` holds this.

@@ -2,6 +2,7 @@
 
 use crate::base::id::Id;
 use crate::base::name::Name;
+use crate::base::time::Time;
 use crate::ledger::outbox;
 use crate::model::refusal::Refusal;
 use crate::store::kinds::ready;
@@ -11,7 +12,7 @@ use super::{Appliance, unreadable};
 pub use crate::ledger::outbox::claim::{Claim, Claimed, Delivery, Turn};
 pub use crate::ledger::outbox::fire::Fired;
 pub use crate::ledger::outbox::settle::{Report, Settled};
-pub use crate::ledger::outbox::step_back::{Progress, StepBack};
+pub use crate::ledger::outbox::step_back::Noted;
 
 /// Endpoints with work that are looked up at start.
 const ENDPOINTS_MAX: usize = 10_000;
@@ -32,13 +33,15 @@ impl Appliance {
         self.call(outbox::fire::fire).await
     }
 
-    /// The clock was set back: what waits goes on waiting as long as it was to. Gives where to go on.
-    pub async fn move_timers(
-        &self,
-        step: StepBack,
-        progress: Progress,
-    ) -> Result<Option<Progress>, Refusal> {
-        self.call(move |tx| outbox::step_back::move_timers(tx, step, progress)).await
+    /// Notes what the clock shows; `latest` is the latest that this process saw it show.
+    pub async fn note_clock(&self, latest: Time) -> Result<Noted, Refusal> {
+        self.call(move |tx| outbox::step_back::note(tx, latest)).await
+    }
+
+    /// The clock was set back: what waits goes on waiting as long as it was to. True when there is more
+    /// to move.
+    pub async fn follow_clock(&self) -> Result<bool, Refusal> {
+        self.call(outbox::step_back::follow).await
     }
 
     /// Takes back every claim that the process before this one left; before anything is claimed.

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod batch;
 pub mod breaker;
 pub mod buffer;
+pub mod clock;
 pub mod cron;
 pub mod delivery;
 pub mod endpoint;

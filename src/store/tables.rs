@@ -96,6 +96,7 @@
 //! | TimesCoarse | day, series | histograms of its hours | 30 days |
 //! | TimesFourHours | day, series | histograms of its four hours | 30 days |
 //! | HistoryState | nothing | the next number of a series, how far an hour is packed | for ever |
+//! | Clock | nothing | what the clock showed last, its steps back that timers have yet to follow | for ever |
 //! | Backup | id | a backup that was written or failed, and when it was verified | the last 100 |
 //! | Purge | stream number, up to which id | nothing: rows that nobody sees and a duty removes | until removed |
 
@@ -209,6 +210,7 @@ tables! {
     TimesFourHours = 99,
     HistoryState = 98,
     Backup = 115,
+    Clock = 82,
 }
 
 /// The number of this layout; raised by a change that an older binary could not read.

@@ -53,6 +53,24 @@ async fn nothing_waits_for_a_clock_to_catch_up() {
     }
 }
 
+/// A battery that is empty sets the clock back while nobody is there to see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_set_back_while_down_is_noticed() {
+    let mut world = World::new().await;
+    let retry = json!({ "max_attempts": 5, "delays": ["2s"] });
+    world.task("t", json!({ "retry": retry })).await;
+    world.receiver.script("/t", [Reply::status(500), Reply::done()]);
+    let id = world.run("t").await;
+    let delayed = id_of(&world.create(json!({ "task": "t", "delay": "2s" })).await);
+    world.until(&format!("/v1/runs/{id}"), |run| run["attempts"] != 0).await;
+    world.stop().await;
+    world.clock.set_back(Span(24 * HOUR.0));
+    world.start().await;
+    for run in [&id, &delayed] {
+        assert_eq!(world.finished(run).await["status"], "completed");
+    }
+}
+
 /// A worker that dies after the clock was set back is missed as soon as any other, and its work goes
 /// to the next one.
 #[tokio::test(flavor = "multi_thread")]

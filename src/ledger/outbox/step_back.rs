@@ -9,9 +9,10 @@
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
 use crate::ledger::runs::save as runs;
+use crate::model::clock::Known;
 use crate::model::delivery::{RowState, Timer};
 use crate::store::fault::Stop;
-use crate::store::kinds::{due, outbox as rows, run as run_rows};
+use crate::store::kinds::{clock, due, outbox as rows, run as run_rows};
 use crate::store::tx::Tx;
 
 use super::save::save;
@@ -22,41 +23,49 @@ pub const MOVED_MAX: usize = 128;
 /// What is moved, one kind after the other.
 const MOVED: [Timer; 4] = [Timer::Deliver, Timer::Enqueue, Timer::Expire, Timer::Deadline];
 
-/// A step of the clock.
+/// What came of a look at the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepBack {
-    /// What it showed before. Timers that ended earlier had fired by then.
-    pub from: Time,
-    pub by: Span,
+pub struct Noted {
+    pub at: Time,
+    /// How far it was set back since the last look, also while nobody was there to see it.
+    pub set_back_by: Option<Span>,
+    /// Timers have yet to follow; see [`follow`].
+    pub more: bool,
 }
 
-/// How far the timers are moved: a kind, and the last one of it that was looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    kind: usize,
-    after: Option<(Time, Id)>,
+/// Notes what the clock shows. `latest` is the latest that this process saw it show.
+pub fn note(tx: &mut Tx<'_>, latest: Time) -> Result<Noted, Stop> {
+    let now = tx.now();
+    let mut known = clock::get(tx)?.unwrap_or_else(|| Known::at(now));
+    let set_back_by = known.note(now, latest);
+    clock::put(tx, &known);
+    Ok(Noted { at: now, set_back_by, more: !known.steps.is_empty() })
 }
 
-/// Moves at most [`MOVED_MAX`] timers; gives where to go on. A timer that was moved lies before that
-/// place, so none is moved twice.
-pub fn move_timers(
-    tx: &mut Tx<'_>,
-    step: StepBack,
-    progress: Progress,
-) -> Result<Option<Progress>, Stop> {
-    let Some(timer) = MOVED.get(progress.kind).copied() else { return Ok(None) };
-    let from = progress.after.unwrap_or((step.from, Id::MIN));
-    let found = due::after(tx, timer, Some(from), MOVED_MAX)?;
-    for (at, id) in &found {
-        match timer {
-            Timer::Deliver => move_row(tx, *id, *at, step.by)?,
-            _ => move_run(tx, *id, step.by, timer)?,
+/// Moves at most [`MOVED_MAX`] timers after a step of the clock; true when there is more to do. A timer
+/// that was moved lies before the place that is kept with it, so none is moved twice.
+pub fn follow(tx: &mut Tx<'_>) -> Result<bool, Stop> {
+    let Some(mut known) = clock::get(tx)? else { return Ok(false) };
+    let Some(step) = known.steps.first_mut() else { return Ok(false) };
+    match MOVED.get(usize::from(step.kinds)).copied() {
+        Some(timer) => {
+            let from = step.after.unwrap_or((step.from, Id::MIN));
+            let found = due::after(tx, timer, Some(from), MOVED_MAX)?;
+            for (at, id) in &found {
+                match timer {
+                    Timer::Deliver => move_row(tx, *id, *at, step.by)?,
+                    _ => move_run(tx, *id, step.by, timer)?,
+                }
+            }
+            match found.last() {
+                Some(last) if found.len() == MOVED_MAX => step.after = Some(*last),
+                _ => (step.kinds, step.after) = (step.kinds + 1, None),
+            }
         }
+        None => drop(known.steps.remove(0)),
     }
-    Ok(Some(match found.last() {
-        Some(last) if found.len() == MOVED_MAX => Progress { after: Some(*last), ..progress },
-        _ => Progress { kind: progress.kind + 1, after: None },
-    }))
+    clock::put(tx, &known);
+    Ok(!known.steps.is_empty())
 }
 
 /// A delivery that waits, and what its run tells of it.

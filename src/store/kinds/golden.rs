@@ -11,6 +11,7 @@ mod alerts;
 mod backup;
 mod batch;
 mod buffer;
+mod clock;
 mod fleet;
 mod history;
 mod keep;
@@ -46,7 +47,7 @@ use crate::store::rows::{Rows, Span as Keys, collect};
 use crate::store::tx::Tx;
 
 /// The newest file.
-const NEWEST: &str = "format-1-j";
+const NEWEST: &str = "format-1-k";
 /// The first file with keys and streams.
 const STREAMS_SINCE: &str = "format-1-b";
 /// The first file that holds rows of the fleet.
@@ -64,6 +65,8 @@ const MONITOR_SINCE: &str = "format-1-g";
 const TRACE_SINCE: &str = "format-1-h";
 /// The file with lengths of time of four hours, which earlier ones lack.
 const FOUR_HOURS_SINCE: &str = "format-1-j";
+/// The file with the clock.
+const CLOCK_SINCE: &str = "format-1-k";
 
 fn folder() -> PathBuf {
     PathBuf::from("data/golden")
@@ -278,6 +281,7 @@ fn written() -> Memory {
     alerts::write(&mut tx);
     history::write(&mut tx);
     backup::write(&mut tx);
+    clock::write(&mut tx);
     trace::write(&mut tx);
     let mut memory = Memory::default();
     memory.apply(&tx.into_changes()).unwrap();
@@ -355,6 +359,9 @@ fn golden_rows_of_every_age_are_readable() {
         }
         if path.file_name().unwrap() >= FOUR_HOURS_SINCE {
             history::check_times(&memory, Tier::FourHours);
+        }
+        if path.file_name().unwrap() >= CLOCK_SINCE {
+            clock::check(&memory);
         }
         ages += 1;
     }

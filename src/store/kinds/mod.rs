@@ -11,6 +11,7 @@ pub mod buffer_settings;
 pub mod buffer_sweep;
 pub mod buffered;
 pub mod callback;
+pub mod clock;
 pub mod count;
 pub mod delivered;
 pub mod due;

@@ -9,19 +9,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::appliance::Appliance;
-use crate::appliance::receivers::{Claim, Delivery, Progress, StepBack};
+use crate::appliance::receivers::{Claim, Delivery};
 use crate::base::name::Name;
 use crate::base::time::{Span, Time};
 use crate::engine::hub::Hints;
 use crate::model::refusal::{Class, Code};
 
+use super::clock::Watch;
 use super::core::{Act, ClaimedShape, Core, Event, IN_FLIGHT_MAX};
 use super::deliver;
 use super::sender::Sender;
 
+/// Longest sleep: the clock may be set meanwhile.
+const LOOK_EVERY: Span = Span::from_secs(1);
 /// A settlement that is refused (full queue, full disk) is tried again this much later.
-/// Steps of the clock that nothing is moved for.
-const CLOCK_STEP: Span = Span::from_mins(1);
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs until `stop`, then waits until what is out has been settled, at most `drain`.
@@ -52,21 +53,21 @@ impl Driver {
             () = stop.cancelled() => return,
             first = self.first_look() => first,
         };
+        let mut watch = Watch::new(self.appliance.clone(), stop.clone());
         let mut now = self.appliance.now();
-        let mut latest = now;
+        watch.look(now).await;
         self.act(core.on(first, now));
         loop {
             // Asked with the moment of the last turn: what fell due since then is due at once.
             let wake = core.wake_at(now);
             let event = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return watch.note().await,
                 Some(event) = inbox.recv() => event,
                 () = self.appliance.hub().work.notified() => self.hints(),
                 () = self.sleep_until(wake) => Event::Tick,
             };
             now = self.appliance.now();
-            self.look_at_clock(latest, now);
-            latest = now;
+            watch.look(now).await;
             let mut acts = core.on(event, now);
             // What else is here already is taken in before the next wait.
             for _ in 0..IN_FLIGHT_MAX {
@@ -75,33 +76,6 @@ impl Driver {
             }
             self.act(acts);
         }
-    }
-
-    /// A clock that was set back is told once; small steps are those of one that is kept right.
-    fn look_at_clock(&self, latest: Time, now: Time) {
-        let step = StepBack { from: latest, by: latest.since(now) };
-        if step.by < CLOCK_STEP {
-            return;
-        }
-        tracing::warn!(by = %step.by, "the clock was set back: what waits is moved along");
-        let appliance = self.appliance.clone();
-        tokio::spawn(async move {
-            let mut progress = Progress::default();
-            loop {
-                match appliance.move_timers(step, progress).await {
-                    Ok(Some(next)) => progress = next,
-                    Ok(None) => return,
-                    // Until there is room on the disk.
-                    Err(refusal) if refusal.code.class() == Class::Unavailable => {
-                        tokio::time::sleep(SETTLE_PAUSE).await;
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "some of what waits keeps its moments");
-                        return;
-                    }
-                }
-            }
-        });
     }
 
     /// Everything that has work, since hints of the process before this one are gone.
@@ -124,12 +98,11 @@ impl Driver {
 
     async fn sleep_until(&self, wake: Option<Time>) {
         match wake {
-            // A second at most: the clock may be stepped while we sleep.
             Some(at) => {
-                let left = at.since(self.appliance.now()).min(Span::from_secs(1));
+                let left = at.since(self.appliance.now()).min(LOOK_EVERY);
                 tokio::time::sleep(left.to_duration()).await;
             }
-            None => std::future::pending().await,
+            None => tokio::time::sleep(LOOK_EVERY.to_duration()).await,
         }
     }
 

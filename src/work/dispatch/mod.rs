@@ -1,5 +1,6 @@
 //! Dispatch: carrying runs to their agents over HTTP.
 
+pub mod clock;
 pub mod core;
 pub mod deliver;
 pub mod driver;

@@ -1,7 +1,7 @@
 //! Clocks that are set back by hours.
 
-use crate::base::time::Span;
-use crate::ledger::outbox::step_back::{Progress, StepBack, move_timers};
+use crate::base::time::{Span, Time};
+use crate::ledger::outbox::step_back::{follow, note};
 use crate::ledger::testing::*;
 use crate::model::task::{Delivery as How, Task};
 
@@ -9,15 +9,20 @@ const HOUR: Span = Span::from_hours(1);
 
 /// The clock shows an hour less, and whoever saw that tells.
 fn set_back(world: &mut World) {
-    let step = StepBack { from: world.now, by: HOUR };
-    world.now = world.now.minus(HOUR);
-    let mut progress = Some(Progress::default());
-    let mut turns = 0;
-    while let Some(place) = progress {
-        progress = world.act(|tx| move_timers(tx, step, place)).unwrap();
-        turns += 1;
-        assert!(turns < 1_000, "it comes to an end");
+    let before = world.now;
+    world.now = before.minus(HOUR);
+    let noted = world.act(|tx| note(tx, before)).unwrap();
+    assert_eq!((noted.set_back_by, noted.more), (Some(HOUR), true));
+    follow_all(world);
+}
+
+fn follow_all(world: &mut World) {
+    for _ in 0..1_000 {
+        if !world.act(follow).unwrap() {
+            return;
+        }
     }
+    panic!("it comes to no end");
 }
 
 fn pulled() -> Task {
@@ -86,5 +91,37 @@ fn many_are_moved_once_each() {
         assert_eq!(world.run(id).due_at, at.minus(HOUR));
         assert_eq!(world.row(id).map(|row| row.due_at), Some(at.minus(HOUR)));
     }
+    world.check_all();
+}
+
+/// What another process began goes on, step by step, and nobody needs to have seen a step: what stands in
+/// the store tells it.
+#[test]
+fn steps_are_followed_across_restarts() {
+    let mut world = World::with(push_task("work"));
+    world.checking = false;
+    let look = |world: &mut World| {
+        let noted = world.act(|tx| note(tx, Time::ZERO)).unwrap();
+        assert_eq!(noted.at, world.now);
+        (noted.set_back_by, noted.more)
+    };
+    let mut due = Vec::new();
+    for n in 0..300 {
+        let delay = Span::from_mins(200 + n);
+        let run = world.submit_with("work", |submit| submit.delay = Some(delay)).unwrap().run;
+        due.push((run.id, run.due_at));
+    }
+    assert_eq!(look(&mut world), (None, false));
+    world.now = world.now.minus(HOUR);
+    assert_eq!(look(&mut world), (Some(HOUR), true));
+    assert!(world.act(follow).unwrap(), "one slice of several");
+    // Killed; the clock is set back again before the next start.
+    world.now = world.now.minus(HOUR);
+    assert_eq!(look(&mut world), (Some(HOUR), true));
+    follow_all(&mut world);
+    for (id, at) in due {
+        assert_eq!(world.run(id).due_at, at.minus(HOUR).minus(HOUR));
+    }
+    assert_eq!(look(&mut world), (None, false));
     world.check_all();
 }
