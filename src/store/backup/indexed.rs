@@ -25,12 +25,44 @@ struct Place {
     header: BlockHeader,
 }
 
+/// The rows of a block, and where each begins: they are asked for one by one.
+struct Rowed {
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Rowed {
+    fn of(bytes: Vec<u8>) -> Rowed {
+        let (mut starts, mut rest) = (Vec::new(), &bytes[..]);
+        loop {
+            let start = bytes.len() - rest.len();
+            if take_row(&mut rest).is_none() {
+                break;
+            }
+            starts.push(start as u32);
+        }
+        Rowed { bytes, starts }
+    }
+
+    fn row(&self, at: usize) -> Option<(&[u8], &[u8])> {
+        take_row(&mut &self.bytes[*self.starts.get(at)? as usize..])
+    }
+
+    /// How many rows have keys below this one.
+    fn below(&self, key: &[u8]) -> usize {
+        let starts_below = |start: &u32| {
+            take_row(&mut &self.bytes[*start as usize..]).is_some_and(|row| row.0 < key)
+        };
+        self.starts.partition_point(starts_below)
+    }
+}
+
 /// A whole backup, opened for questions.
 pub struct Indexed {
     file: File,
     places: Vec<Place>,
     /// The latest ones used, newest last.
-    kept: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+    kept: Mutex<VecDeque<(usize, Arc<Rowed>)>>,
     pub summary: Summary,
 }
 
@@ -50,7 +82,7 @@ impl Indexed {
         Ok(Indexed { file, places, kept: Mutex::default(), summary })
     }
 
-    fn block(&self, number: usize) -> Result<Arc<Vec<u8>>, Fault> {
+    fn block(&self, number: usize) -> Result<Arc<Rowed>, Fault> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().rposition(|(of, _)| *of == number)
             && let Some(found) = kept.remove(at)
@@ -67,7 +99,7 @@ impl Indexed {
         let rows = rows.and_then(|stored| unpack(&place.header, &stored)).ok_or_else(|| {
             Fault::Corrupt(format!("block {number} of the backup changed while it was read"))
         })?;
-        let rows = Arc::new(rows);
+        let rows = Arc::new(Rowed::of(rows));
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= BLOCKS_KEPT {
             kept.pop_front();
@@ -88,13 +120,8 @@ impl Rows for Indexed {
             return Ok(None);
         }
         let rows = self.block(self.block_of(key))?;
-        let mut rest = &rows[..];
-        while let Some((found, value)) = take_row(&mut rest) {
-            if found >= key {
-                return Ok((found == key).then(|| value.to_vec()));
-            }
-        }
-        Ok(None)
+        let found = rows.row(rows.below(key)).filter(|(found, _)| *found == key);
+        Ok(found.map(|(_, value)| value.to_vec()))
     }
 
     fn scan(&self, span: &Span, visit: &mut Visit<'_>) -> Result<(), Fault> {
@@ -106,15 +133,11 @@ impl Rows for Indexed {
             if span.newest_first { &mut (first..=last).rev() } else { &mut (first..=last) };
         for number in numbers {
             let rows = self.block(number)?;
-            let mut rest = &rows[..];
-            let within = std::iter::from_fn(|| take_row(&mut rest))
-                .filter(|(key, _)| *key >= &span.lo[..] && *key < &span.hi[..]);
+            let within = rows.below(&span.lo)..rows.below(&span.hi);
             let flow = if span.newest_first {
-                let mut within: Vec<_> = within.collect();
-                within.reverse();
-                visit_all(within.into_iter(), visit)?
+                visit_all(within.rev().filter_map(|at| rows.row(at)), visit)?
             } else {
-                visit_all(within, visit)?
+                visit_all(within.filter_map(|at| rows.row(at)), visit)?
             };
             if flow.is_break() {
                 break;
