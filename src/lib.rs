@@ -21,8 +21,9 @@
 //!        work        duties: dispatch (core decides, driver does, sender sends, clock
 //!                    sees it set back), monitor (looks at everything every few seconds, and
 //!                    keeps history), alerts (a look after each sample; slack, mail and webhook,
-//!                    each by itself), purge (rows nobody sees), fleet (who is alive, whose work is lost, tidying),
-//!                    drain (empties the buffer), sweep (counts what waits there for too long),
+//!                    each by itself), purge (rows nobody sees), fleet (who is alive, whose work
+//!                    is lost, tidying), drain (empties the buffer), sweep (counts what waits
+//!                    there for too long),
 //!                    batches (ends what was begun: making, canceling, clearing away), shards (gives
 //!                    shards their runs), retain (what is over and old goes), jobs (bulk actions,
 //!                    slice by slice), backup (makes them in their time)
@@ -57,8 +58,7 @@
 //!                    attempts (how fast a stranger may guess), sample (all that is measured, at one
 //!                    moment), alert (rule, reading: what is breached, machine: who is told what,
 //!                    said and advice: in which words), history (windows and their buckets), clock (its
-//!                    steps back), setting
-//!                    (one in effect), histogram (lengths of time that can be merged), trace (a
+//!                    steps back), setting (one in effect), histogram (lengths of time that can be merged), trace (a
 //!                    caller's, passed on), refusal (every expected no)
 //! 0      base        words everyone uses: time, ids, names, entropy, hash, text, human (as people read
 //!                    numbers), latest (how long things took lately), patterns, json, panics, files (how

@@ -3,7 +3,7 @@
 use crate::base::id::Id;
 use crate::base::time::{Span, Time};
 
-/// Steps that nothing is moved for: those of a clock that is kept right.
+/// Smaller steps are those of a clock that is kept right: nothing is moved for them, and nobody told.
 pub const CLOCK_STEP: Span = Span::from_mins(1);
 /// Steps that are remembered at once; a further one lengthens the last, which nothing has followed yet.
 const STEPS_MAX: usize = 4;

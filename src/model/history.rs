@@ -71,8 +71,8 @@ impl Resolution {
     }
 }
 
-/// How finely lengths of time are kept. What is told by four hours is told of the rows of its hours:
-/// it makes long windows quick.
+/// How finely lengths of time are kept. Rows of four hours are made of those of hours, and make long
+/// windows quick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
     FiveMinutes,
@@ -277,9 +277,12 @@ impl Latency {
 
     /// What all of them come to.
     pub fn total<'l>(all: impl Iterator<Item = &'l Latency>) -> Latency {
-        let mut gathering = Gathering::default();
-        all.for_each(|latency| gathering.add(0, latency));
-        gathering.take().remove(&0).unwrap_or_default()
+        let [mut wait, mut run] = [Merging::default(), Merging::default()];
+        for latency in all {
+            wait.merge(&latency.wait);
+            run.merge(&latency.run);
+        }
+        Latency { wait: wait.take(), run: run.take() }
     }
 }
 

@@ -24,11 +24,11 @@ pub async fn run(appliance: Appliance, stop: CancellationToken) {
     appliance.discard_backup_drafts();
     while !stop.is_cancelled() {
         let wait = match appliance.backups() {
-            Ok(Backups { at_work: Some(_), .. }) => END_LOOK,
             // One may be configured.
             Ok(Backups { next_at: None, .. }) => LOOK_EVERY,
-            Ok(Backups { next_at: Some(at), .. }) => match at.since(appliance.now()) {
+            Ok(Backups { next_at: Some(at), at_work, .. }) => match at.since(appliance.now()) {
                 left if left > Span::ZERO => left.to_duration().min(LOOK_EVERY),
+                _ if at_work.is_some() => END_LOOK,
                 _ => begin(&appliance),
             },
             Err(refusal) => {

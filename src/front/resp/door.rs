@@ -107,10 +107,8 @@ impl Door {
 
     /// Returns once the store is open, or was not for as long as a client may wait.
     pub async fn opens(&self) {
-        if self.appliance().is_none() {
-            // What comes after is told to clients.
-            let _ = timeout(self.settings.opening_wait, self.appliance.wait()).await;
-        }
+        // What comes after is told to clients.
+        let _ = timeout(self.settings.opening_wait, self.appliance.wait()).await;
     }
 
     /// Whether clients have to say who they are.

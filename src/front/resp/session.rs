@@ -212,7 +212,7 @@ impl Session {
         // Nobody knows yet whether it wants one: any other answer would send the client away for good,
         // or keep it here without its proof.
         let Some(appliance) = door.appliance() else { return Err(super::door::loading()) };
-        if !door.wants_proof() {
+        if !appliance.is_set_up() {
             return if is_default(user) { Ok(None) } else { Err(Reply::error(WRONG_PASSWORD)) };
         }
         let token = String::from_utf8_lossy(password);
@@ -225,7 +225,7 @@ impl Session {
 
     fn auth(&mut self, args: &[Bytes], door: &Door) -> Reply {
         let proven = match args {
-            [_] if door.appliance().is_some() && !door.wants_proof() => {
+            [_] if door.appliance().is_some_and(|appliance| !appliance.is_set_up()) => {
                 return Reply::error(
                     "ERR AUTH <password> called without any password configured for the default \
                      user. Are you sure your configuration is correct?",

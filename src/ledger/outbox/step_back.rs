@@ -20,7 +20,7 @@ use super::save::save;
 /// Timers that one command moves.
 pub const MOVED_MAX: usize = 128;
 
-/// What is moved, one kind after the other.
+/// What is moved, one kind after the other; how many have been stands in the store.
 const MOVED: [Timer; 4] = [Timer::Deliver, Timer::Enqueue, Timer::Expire, Timer::Deadline];
 
 /// What came of a look at the clock.

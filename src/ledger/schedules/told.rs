@@ -2,7 +2,8 @@
 //! org got.
 
 use crate::base::name::Name;
-use crate::base::time::{Span, Time};
+use crate::base::time::Time;
+use crate::model::clock::CLOCK_STEP;
 use crate::model::cron::words;
 use crate::model::schedule::{
     Got, ORGS_MAX, Progress, ROUNDS_KEPT, Round, RoundState, Schedule, Slot,
@@ -20,8 +21,6 @@ pub const PAGE_MAX: usize = 100;
 /// Orgs that are told of a round, and most of those that failed.
 pub const ORGS_TOLD: usize = 100;
 pub const FAILING_TOLD: usize = 20;
-/// Steps of a clock that is kept right; they make nobody wonder.
-const CLOCK_STEP: Span = Span::from_mins(1);
 
 /// A schedule with all that a list shows.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::base::time::{Span, Time};
 use crate::ledger::runs::place::run_at;
 use crate::ledger::runs::pull;
+use crate::model::clock::CLOCK_STEP;
 use crate::model::stream::{Content, Fields, KeyName, NewId, Pending, StreamId};
 use crate::store::fault::{Fault, Stop};
 use crate::store::kinds::{entry as entries, group as groups, key as keys, pending};
@@ -85,8 +86,6 @@ pub type AliveSince<'a> = dyn Fn(&KeyName, &Bytes, &[u8]) -> Option<Time> + 'a;
 
 /// How often a consumer that is alive is looked at again.
 const ALIVE_AGAIN: Span = Span::from_secs(1);
-/// Steps of a clock that is kept right: not worth a second delivery.
-const CLOCK_STEP: Span = Span::from_mins(1);
 
 /// Looks through all that is pending, in every stream of the store.
 pub fn look(

@@ -45,15 +45,16 @@ impl Rowed {
     }
 
     fn row(&self, at: usize) -> Option<(&[u8], &[u8])> {
-        take_row(&mut &self.bytes[*self.starts.get(at)? as usize..])
+        self.row_from(*self.starts.get(at)?)
+    }
+
+    fn row_from(&self, start: u32) -> Option<(&[u8], &[u8])> {
+        take_row(&mut &self.bytes[start as usize..])
     }
 
     /// How many rows have keys below this one.
     fn below(&self, key: &[u8]) -> usize {
-        let starts_below = |start: &u32| {
-            take_row(&mut &self.bytes[*start as usize..]).is_some_and(|row| row.0 < key)
-        };
-        self.starts.partition_point(starts_below)
+        self.starts.partition_point(|start| self.row_from(*start).is_some_and(|row| row.0 < key))
     }
 }
 

@@ -193,7 +193,7 @@ pub fn first_ticks(rows: &dyn Rows) -> Result<[Option<u32>; 2], Fault> {
     Ok([first(Table::HistoryTick)?, first(Table::HistoryTimes)?])
 }
 
-pub(super) fn between(table: Table, ticks: &std::ops::Range<u32>) -> Span {
+fn between(table: Table, ticks: &std::ops::Range<u32>) -> Span {
     let key = Key::new(table);
     Span::prefix(&key).from(&key.clone().u32(ticks.start)).before(&key.u32(ticks.end))
 }
@@ -204,13 +204,24 @@ pub fn ticks(
     range: std::ops::Range<u32>,
     limit: usize,
 ) -> Result<Vec<(u32, Values)>, Fault> {
-    let span = between(Table::HistoryTick, &range).newest_first();
+    packed_ticks(rows, (Table::HistoryTick, range), limit, |row| {
+        read_values(row).ok_or_else(|| damaged("tick"))
+    })
+}
+
+/// What rows of a range of ticks hold, at most `limit`, the newest of them.
+pub(super) fn packed_ticks<T>(
+    rows: &dyn Rows,
+    (table, range): (Table, std::ops::Range<u32>),
+    limit: usize,
+    read: impl Fn(&[u8]) -> Result<T, Fault>,
+) -> Result<Vec<(u32, T)>, Fault> {
+    let span = between(table, &range).newest_first();
     collect(rows, &span, limit)?
         .iter()
         .map(|(key, value)| {
             let row: PackedRow = codec::decode(value)?;
-            let values = read_values(&row.bytes).ok_or_else(|| damaged("tick"))?;
-            Ok((KeyReader::new(key).u32()?, values))
+            Ok((KeyReader::new(key).u32()?, read(&row.bytes)?))
         })
         .collect()
 }

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use bincode::{Decode, Encode};
 
-use super::history::{PackedRow, between, damaged};
+use super::history::{PackedRow, damaged, packed_ticks};
 use crate::model::histogram::{BUCKETS, Histogram, Merging, Parts};
 use crate::model::history::{Gathering, Latency, Tier};
 use crate::store::codec::{self, Record};
 use crate::store::fault::Fault;
-use crate::store::key::{Key, KeyReader};
+use crate::store::key::Key;
 use crate::store::pack::{Reader, put_number};
-use crate::store::rows::{Rows, collect, load};
+use crate::store::rows::{Rows, load};
 use crate::store::tables::Table;
 use crate::store::tx::Tx;
 
@@ -153,15 +153,9 @@ pub fn ticks(
     limit: usize,
     wanted: &dyn Fn(u32) -> bool,
 ) -> Result<Vec<(u32, Times)>, Fault> {
-    let span = between(Table::HistoryTimes, &range).newest_first();
-    collect(rows, &span, limit)?
-        .iter()
-        .map(|(key, value)| {
-            let row: PackedRow = codec::decode(value)?;
-            let times = read_tick(&row.bytes, wanted).ok_or_else(|| damaged("times"))?;
-            Ok((KeyReader::new(key).u32()?, times))
-        })
-        .collect()
+    packed_ticks(rows, (Table::HistoryTimes, range), limit, |row| {
+        read_tick(row, wanted).ok_or_else(|| damaged("times"))
+    })
 }
 
 fn pack_tick<'l>(all: impl Iterator<Item = (&'l u32, &'l Latency)>) -> Vec<u8> {

@@ -1,21 +1,16 @@
 //! Looks at the clock for the driver: notes what it shows, so that a step back is seen even when it was
 //! made while Tidegate was down, and lets what waits follow it.
 
-use std::time::Duration;
-
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::appliance::Appliance;
 use crate::base::time::{Span, Time};
 use crate::model::clock::CLOCK_STEP;
-use crate::model::refusal::Class;
-use crate::work::pace::pause;
+use crate::work::pace::{Refused, pause};
 
 /// What is noted is as old as this at most.
 const NOTE_EVERY: Span = Span::from_secs(30);
-/// A command that is refused (full queue, full disk) is tried again this much later.
-const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 
 /// What one process saw of the clock. There must be one alone: two would tell a step twice.
 pub struct Watch {
@@ -41,7 +36,7 @@ impl Watch {
         }
     }
 
-    /// Without it, at the end, the next start knows the clock to the half minute.
+    /// Also to be called at the end: else the next start knows the clock to the half minute only.
     pub async fn note(&mut self) {
         match self.appliance.note_clock(self.latest).await {
             Ok(found) => {
@@ -61,17 +56,14 @@ impl Watch {
 
 /// Moves timers until all have followed. What a stop or a kill leaves goes on at the next start.
 async fn follow(appliance: Appliance, stop: CancellationToken) {
+    let mut refused = Refused::default();
     while !stop.is_cancelled() {
         match appliance.follow_clock().await {
-            Ok(true) => {}
+            Ok(true) => refused = Refused::default(),
             Ok(false) => return,
-            // Until there is room on the disk.
-            Err(refusal) if refusal.code.class() == Class::Unavailable => {
-                pause(&stop, REFUSED_PAUSE).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "some of what waits keeps its moments for now");
-                return;
+            Err(refusal) => {
+                tracing::debug!(error = %refusal, "some of what waits keeps its moments for now");
+                pause(&stop, refused.again()).await;
             }
         }
     }

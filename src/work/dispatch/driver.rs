@@ -97,13 +97,8 @@ impl Driver {
     }
 
     async fn sleep_until(&self, wake: Option<Time>) {
-        match wake {
-            Some(at) => {
-                let left = at.since(self.appliance.now()).min(LOOK_EVERY);
-                tokio::time::sleep(left.to_duration()).await;
-            }
-            None => tokio::time::sleep(LOOK_EVERY.to_duration()).await,
-        }
+        let left = wake.map_or(LOOK_EVERY, |at| at.since(self.appliance.now()).min(LOOK_EVERY));
+        tokio::time::sleep(left.to_duration()).await;
     }
 
     fn act(&self, acts: Vec<Act>) {
